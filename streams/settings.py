@@ -1,0 +1,105 @@
+"""One frozen Settings; the only reader of the environment (`LINESIDE_*`).
+
+A value comes from the command line, else the environment, else one TOML file (`--config` or LINESIDE_CONFIG), else the
+default below. Units are in the names. Knows nothing of what the values are used for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streams.errors import CallerError
+
+PREFIX = "LINESIDE_"
+
+
+def _default_data_dir() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "lineside"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set, for all programs of one installation."""
+
+    bootstrap_servers: str = ""  # host:port[,host:port]; empty: 127.0.0.1:9092, or the embedded broker of `lineside up`
+    topic_prefix: str = "lineside."
+    schema_registry_url: str = ""  # empty: the ids committed in schemas/ids.json
+    data_dir: Path = field(default_factory=_default_data_dir)
+    frame_store: str = ""  # fsspec URL or folder of claim-checked pictures; empty: frames/ in data_dir
+    metrics_port: int = 0  # 0: no metrics endpoint
+    log_level: str = "INFO"
+
+    partitions: int = 12  # of every topic keyed by station
+    replication: int = 1
+    min_insync_replicas: int = 1
+    production: bool = False  # refuses a replication of 1
+
+    inline_max_bytes: int = 900_000  # larger pictures travel as claim checks
+    max_batch: int = 32  # frames
+    linger_ms: float = 5.0  # longest wait for a fuller batch while the engine is idle
+    decode_threads: int = 0  # 0: one a core
+    buffer_messages: int = 512  # frames fetched but not yet taken, all partitions together
+    inflight_max_bytes: int = 256 << 20  # encoded pictures held by one worker
+    inflight_max_s: float = 2.0  # work held by one worker, by its measured rate
+    commit_interval_s: float = 0.25
+    infer_timeout_s: float = 30.0  # longer than this for one batch: the device is not to be trusted
+    stall_timeout_s: float = 60.0  # lag stands and nothing completes: the process ends
+
+    def __post_init__(self) -> None:
+        if self.production and (self.replication < 2 or self.min_insync_replicas < 2):
+            came = f"replication={self.replication}, min_insync_replicas={self.min_insync_replicas}"
+            raise CallerError(f"production needs replication and min_insync_replicas of at least 2; came {came}")
+        for name in ("partitions", "replication", "max_batch", "inflight_max_bytes", "buffer_messages"):
+            if getattr(self, name) < 1:
+                raise CallerError(f"{name} must be at least 1; came {getattr(self, name)}")
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's address, the usual local one where none is configured."""
+        return self.bootstrap_servers or "127.0.0.1:9092"
+
+    @property
+    def frame_store_url(self) -> str:
+        return self.frame_store or str(self.data_dir / "frames")
+
+
+def load_settings(
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    config_file: Path | None = None,
+) -> Settings:
+    """Settings from `overrides` (None values ignored), else `environ`, else the TOML file; CallerError for a bad one."""
+    environ = os.environ if environ is None else environ
+    config_file = config_file or (Path(environ[PREFIX + "CONFIG"]) if environ.get(PREFIX + "CONFIG") else None)
+    values: dict[str, Any] = dict(_read_toml(config_file)) if config_file else {}
+    for f in dataclasses.fields(Settings):
+        if (text := environ.get(PREFIX + f.name.upper())) is not None:
+            values[f.name] = _parse(f.name, f.type, text)
+    values |= {k: v for k, v in (overrides or {}).items() if v is not None}
+    return Settings(**values)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CallerError(f"the configuration {path} can't be read: {error}") from error
+    known = {f.name: f.type for f in dataclasses.fields(Settings)}
+    if unknown := sorted(set(table) - set(known)):
+        raise CallerError(f"{path} has the unknown setting {unknown[0]!r}; known are {', '.join(known)}")
+    return {name: _parse(name, known[name], str(value)) for name, value in table.items()}
+
+
+def _parse(name: str, kind: Any, text: str) -> Any:
+    try:
+        if kind == "bool":
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        return {"int": int, "float": float, "Path": Path, "str": str}[kind](text)
+    except (KeyError, ValueError):
+        raise CallerError(f"{PREFIX}{name.upper()} (or {name}) must be a {kind}; came {text!r}") from None

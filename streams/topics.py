@@ -1,0 +1,93 @@
+"""Every topic, once: name, record, key, partitions, retention and sizes. Pure; `bus/admin.py` puts it into Kafka."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas import records
+from streams.errors import CallerError
+from streams.settings import Settings
+
+DAY_MS = 86_400_000
+MIB = 1 << 20
+FRAME_MAX_BYTES = 8 * MIB
+KEY_PART = re.compile(r"[A-Za-z0-9._-]{1,64}")
+FOREVER = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One row of the table. `name` is without prefix; by_station topics share one partition count."""
+
+    name: str
+    record: type[records.Event]
+    retention_ms: int
+    by_station: bool = True
+    max_message_bytes: int = MIB
+    retention_bytes: int = FOREVER  # a partition
+
+
+FRAMES = Topic("frames", records.FrameCaptured, 7 * DAY_MS, max_message_bytes=FRAME_MAX_BYTES)
+VERDICTS = Topic("verdicts", records.VerdictIssued, 365 * DAY_MS)
+DEFECTS = Topic("defects", records.DefectDetected, 365 * DAY_MS)
+DEADLETTERS = Topic("deadletters", records.DeadLetter, 365 * DAY_MS, max_message_bytes=FRAME_MAX_BYTES + MIB)
+RECIPES = Topic("recipes", records.Recipe, FOREVER, by_station=False)
+TOPICS: Mapping[str, Topic] = {t.name: t for t in (FRAMES, VERDICTS, DEFECTS, DEADLETTERS, RECIPES)}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as Kafka shall have it; `name` carries the prefix."""
+
+    name: str
+    partitions: int
+    replication: int
+    min_insync_replicas: int
+    retention_ms: int
+    retention_bytes: int
+    max_message_bytes: int
+
+    def config(self) -> dict[str, str]:
+        """Kafka's topic configuration. Retention and deadlines use the broker's clock: LogAppendTime."""
+        return {
+            "cleanup.policy": "delete",
+            "max.message.bytes": str(self.max_message_bytes),
+            "message.timestamp.type": "LogAppendTime",
+            "min.insync.replicas": str(self.min_insync_replicas),
+            "retention.bytes": str(self.retention_bytes),
+            "retention.ms": str(self.retention_ms),
+        }
+
+
+def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
+    """The whole table under these settings."""
+    return tuple(
+        TopicSpec(
+            name=settings.topic_prefix + topic.name,
+            partitions=settings.partitions if topic.by_station else 1,
+            replication=settings.replication,
+            min_insync_replicas=settings.min_insync_replicas,
+            retention_ms=topic.retention_ms,
+            retention_bytes=topic.retention_bytes,
+            max_message_bytes=topic.max_message_bytes,
+        )
+        for topic in TOPICS.values()
+    )
+
+
+def topic_named(name: str, prefix: str) -> Topic:
+    """The row for a topic's name, with or without prefix; CallerError where there is none."""
+    short = name.removeprefix(prefix)
+    if short not in TOPICS:
+        raise CallerError(f"there is no topic {name!r}; topics are {', '.join(TOPICS)}")
+    return TOPICS[short]
+
+
+def station_key(plant: str, line: str, station: str) -> bytes:
+    """The key of everything that belongs to a station, `plant/line/station`; ValueError for a part that is no name."""
+    for part in (plant, line, station):
+        if not KEY_PART.fullmatch(part):
+            raise ValueError(f"{part!r} can't be part of a key: letters, digits, `.`, `_` and `-`, 1 to 64 of them")
+    return f"{plant}/{line}/{station}".encode()
