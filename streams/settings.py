@@ -74,7 +74,7 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     config_file: Path | None = None,
 ) -> Settings:
-    """Settings from `overrides` (None values ignored), else `environ`, else the TOML file; CallerError for a bad one."""
+    """Settings from `overrides` (without the Nones), else `environ`, else the TOML file; CallerError for a bad one."""
     environ = os.environ if environ is None else environ
     config_file = config_file or (Path(environ[PREFIX + "CONFIG"]) if environ.get(PREFIX + "CONFIG") else None)
     values: dict[str, Any] = dict(_read_toml(config_file)) if config_file else {}
@@ -83,6 +83,11 @@ def load_settings(
             values[f.name] = _parse(f.name, f.type, text)
     values |= {k: v for k, v in (overrides or {}).items() if v is not None}
     return Settings(**values)
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, for a process of ours that shall have the same."""
+    return {PREFIX + f.name.upper(): str(getattr(settings, f.name)) for f in dataclasses.fields(Settings)}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -1,0 +1,231 @@
+"""The composition root: the one place that chooses real or fake parts and puts a worker together.
+
+Knows every part and decides nothing about frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiokafka.errors import IllegalStateError
+from faust.exceptions import ConsumerNotStarted
+from models.artifact import Artifact, load_artifact
+from prometheus_client import start_http_server
+
+from models.engines import open_engine
+from schemas.records import Precision, Recipe
+from streams.bus.admin import check_topics, wait_for_broker
+from streams.bus.control import ControlReader
+from streams.bus.publisher import Publisher
+from streams.bus.readback import VerdictTail
+from streams.bus.registry_client import codec_for
+from streams.capture.gateway import Counts, Gateway, Progress
+from streams.capture.source import Source
+from streams.errors import CallerError
+from streams.faust_app import faust_app
+from streams.inspection.agent import attach
+from streams.inspection.budget import Budget
+from streams.inspection.decide import ClassRoles
+from streams.inspection.decode_pool import DecodePool
+from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel
+from streams.inspection.inspection import Inspection
+from streams.inspection.inspector import Inspector
+from streams.inspection.metrics import InspectionMetrics
+from streams.inspection.pictures import Pictures
+from streams.inspection.recipes import RecipeBook, default_recipe
+from streams.inspection.watchdog import Watchdog, end_process
+from streams.settings import Settings
+from streams.store import FrameStore
+from streams.topics import FRAMES, RECIPES, VERDICTS, topic_specs
+
+log = logging.getLogger(__name__)
+LAG_INTERVAL_S = 1.0
+DRAIN_TIMEOUT_S = 50.0  # shorter than the rebalance timeout
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What `lineside worker` was asked for."""
+
+    model_dirs: Sequence[Path]
+    use_default_recipe: bool = False
+    device: str = "auto"
+    precision: Precision = Precision.UNKNOWN
+
+
+def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) -> ServingModel:
+    """A verified model with its engine; the golden vectors have been run."""
+    buckets = tuple(size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= max_batch) or (1,)
+    engine = open_engine(artifact, options.device, options.precision, buckets)
+    defects = [c for c in artifact.classes if c.role == "defect"]
+    return ServingModel(
+        model_id=artifact.model_id,
+        sha256=artifact.sha256,
+        preprocessing=artifact.preprocessing,
+        roles=ClassRoles(tuple(c.name for c in artifact.classes), frozenset(c.name for c in defects)),
+        engine=engine,
+        thresholds=tuple((c.name, c.threshold) for c in defects if c.threshold is not None),
+        unsure_band=artifact.unsure_band,
+    )
+
+
+def load_models(settings: Settings, options: WorkerOptions) -> list[ServingModel]:
+    """Every model of the worker; ModelError (the caller's mistake) for one that can't be trusted."""
+    if options.use_default_recipe and len(options.model_dirs) != 1:
+        raise CallerError(f"--default-recipe needs exactly one --model; came {len(options.model_dirs)}")
+    return [serving_model(load_artifact(d), options, settings.max_batch) for d in options.model_dirs]
+
+
+def _default_recipe(models: Sequence[ServingModel], options: WorkerOptions) -> Recipe | None:
+    if not options.use_default_recipe:
+        return None
+    return default_recipe(models[0].model_id, models[0].thresholds, models[0].unsure_band, datetime.now(UTC))
+
+
+class InspectionWorker:
+    """One inspection worker: everything between the two topics. Start it on the loop that it shall live on."""
+
+    def __init__(self, settings: Settings, models: Sequence[ServingModel], default: Recipe | None) -> None:
+        self._settings = settings
+        codec = codec_for(settings)
+        prefix = settings.topic_prefix
+        self.metrics = InspectionMetrics()
+        self.recipes = RecipeBook(default)
+        self._control = ControlReader(settings, codec, RECIPES, self._take_recipe)
+        self._publisher = Publisher(settings.bootstrap, prefix, codec)
+        self._tail = VerdictTail(settings.bootstrap, prefix + VERDICTS.name, codec)
+        threads = settings.decode_threads or os.cpu_count() or 1
+        self._pool = DecodePool(threads)
+        limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, settings.infer_timeout_s)
+        self._rooms = {m.model_id: EngineRoom(m, self._pool, limits, self.metrics, end_process) for m in models}
+        pictures = Pictures(FrameStore(settings.frame_store_url))
+        inspector = Inspector(codec, self.recipes, self._rooms, pictures, claims=2 * threads)
+        budget = Budget(settings.inflight_max_bytes, settings.inflight_max_s)
+        self.inspection = Inspection(inspector, self._tail, self._publisher, budget, self.metrics, end_process)
+        self._faust = faust_app(settings, "inspection")
+        attach(self._faust, prefix + FRAMES.name, self.inspection.accept)
+        self._waiting = False
+        self._beat = time.monotonic()
+        self._watchdog = Watchdog(self._outstanding, settings.stall_timeout_s)
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop` is set, then drain: every frame under way is decided, published and committed."""
+        async with contextlib.AsyncExitStack() as stack:
+            for part in (self._publisher, self._tail, self._control):
+                await part.start()
+                stack.push_async_callback(part.stop)
+            await self._control.caught_up()
+            await self._faust.start()
+            self._watchdog.start()
+            observer = asyncio.create_task(self._observe())
+            on_ready()
+            await _first(stop.wait(), self._faust._crashed.wait(), self._control.wait())
+            if self._faust._crashed.is_set():
+                end_process(f"Faust gave up: {self._faust.crash_reason!r}")
+            await self._drain()
+            observer.cancel()
+            self._watchdog.stop()
+            await self._faust.stop()
+            self.inspection.close()
+            for room in self._rooms.values():
+                room.close()
+            self._pool.close()
+
+    async def _drain(self) -> None:
+        log.info("stopping: %d frames under way are finished first", self.inspection.in_flight)
+        try:
+            await asyncio.wait_for(self.inspection.drain(), DRAIN_TIMEOUT_S)
+        except TimeoutError:
+            end_process(
+                f"{self.inspection.in_flight} frames were not finished within {DRAIN_TIMEOUT_S:.0f} s of the stop"
+            )
+        await self._faust.consumer.commit()
+
+    def _take_recipe(self, recipe: Recipe, published_at: datetime) -> None:
+        if not self.recipes.add(recipe, published_at):
+            scope = f"{recipe.plant}/{recipe.line} SKU {recipe.sku}"
+            log.warning("recipe version %s for %s was published too late to take effect", recipe.version, scope)
+
+    def _outstanding(self) -> bool:
+        """True where work should be moving, or where the event loop has been silent and nobody can know."""
+        return self._waiting or time.monotonic() - self._beat > 10 * LAG_INTERVAL_S
+
+    async def _observe(self) -> None:
+        """Keep the lag gauges and the watchdog's question up to date."""
+        completed = -1
+        while True:
+            self._beat = time.monotonic()
+            unread = 0
+            with contextlib.suppress(ConsumerNotStarted, IllegalStateError):  # before the first and during a rebalance
+                unread = await self._unread()
+            self._waiting = unread > 0 or self.inspection.in_flight > 0
+            if self.inspection.completed != completed:
+                completed = self.inspection.completed
+                self._watchdog.progressed()
+            await asyncio.sleep(LAG_INTERVAL_S)
+
+    async def _unread(self) -> int:
+        """Frames that are ready in Kafka and not fetched yet; sets the lag gauges on the way."""
+        consumer, unread = self._faust.consumer, 0
+        for tp in consumer.assignment():
+            end, committed = consumer.highwater(tp), consumer._committed_offset[tp]
+            if end is not None and committed is not None:
+                self.metrics.lag.labels(tp.partition).set(max(0, end - committed))
+            unread += await consumer._thread.unread(tp)
+        return unread
+
+
+async def _first(*waits: Any) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM ask for a graceful stop while the block runs."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def require_topics(settings: Settings) -> None:
+    """CallerError with every difference between Kafka's topics and the table, BrokerUnreachableError without Kafka."""
+    await wait_for_broker(settings.bootstrap)
+    if differences := await check_topics(settings.bootstrap, topic_specs(settings)):
+        raise CallerError("\n".join(map(str, differences)))
+
+
+async def run_gateway(settings: Settings, source: Source, progress: Progress) -> Counts:
+    """`lineside gateway`: send every picture of a source; returns when the broker has confirmed the last."""
+    await require_topics(settings)
+    async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
+        return await Gateway(publisher, settings, progress=progress).run(source)
+
+
+async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Callable[[], None] = lambda: None) -> None:
+    """`lineside worker`: check the ground, load the models, then inspect until told to stop."""
+    await require_topics(settings)
+    models = await asyncio.to_thread(load_models, settings, options)
+    worker = InspectionWorker(settings, models, _default_recipe(models, options))
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, addr="127.0.0.1")
+    stop = asyncio.Event()
+    with stop_on_signals(stop):
+        await worker.run(stop, on_ready)

@@ -1,0 +1,26 @@
+"""Where a topic's partitions end and what a group has committed: for reports, tests and the fault suite."""
+
+from __future__ import annotations
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from streams.bus.connect import partitions_of, reaching
+
+
+async def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """The offset behind the last readable record of every partition of `topic` (full name)."""
+    tps = [TopicPartition(topic, partition) for partition in await partitions_of(bootstrap, topic)]
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
+    try:
+        async with reaching(bootstrap):
+            await consumer.start()
+            return {tp.partition: end for tp, end in (await consumer.end_offsets(tps)).items()}
+    finally:
+        await consumer.stop()
+
+
+async def committed_offsets(admin: AIOKafkaAdminClient, group: str, topic: str) -> dict[int, int]:
+    """What `group` has committed of `topic` (full name), by partition; partitions without a commit are left out."""
+    found = await admin.list_consumer_group_offsets(group)
+    return {tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0}

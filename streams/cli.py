@@ -1,0 +1,292 @@
+"""`lineside …`: parse and delegate only. Exit status: 0 done, 2 the caller's mistake, 1 anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from schemas.records import Precision
+from streams.capture.source import Camera
+from streams.capture.synthetic import SyntheticOptions
+from streams.commands.options import ensure_data_dir, run, with_settings
+from streams.commands.sources import SourceKind, SourceRequest
+from streams.errors import CallerError
+from streams.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Inspects parts on production lines as a stream: camera frames in, verdicts and defects out.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Frames = Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")]
+Source = Annotated[SourceKind, typer.Option(help="Where pictures come from.")]
+Folder = Annotated[Path | None, typer.Option(help="Folder of pictures, for --source folder.")]
+Watch = Annotated[bool, typer.Option(help="Go on with files that appear in the folder.")]
+NamePattern = Annotated[
+    str | None, typer.Option(help="What file names say, such as '{sku}_{part_id}_{view}.{ext}'. Default: nothing.")
+]
+Labels = Annotated[str | None, typer.Option(help="'folders' (sub-folder = label), or a CSV of file,label.")]
+Skip = Annotated[bool, typer.Option(help="Count files whose name does not match, instead of stopping.")]
+Rate = Annotated[float, typer.Option(min=0, help="Parts a second; 0 is as fast as possible.")]
+Burst = Annotated[int, typer.Option(min=1, help="Parts that come at once, at the same mean rate.")]
+Count = Annotated[int, typer.Option(min=1, help="How many.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same pictures.")]
+DefectShare = Annotated[float, typer.Option(min=0, max=1, help="Share of parts with a defect.")]
+Distinct = Annotated[int, typer.Option(min=0, help="Draw this many parts in advance and use them again; 0: never.")]
+DeadlineMs = Annotated[int | None, typer.Option(min=1, help="Milliseconds from trigger to verdict. Default: none.")]
+Name = Annotated[str, typer.Option(help="For pictures from a folder or ELPV.")]
+ModelDir = Annotated[Path | None, typer.Option("--model", help="Directory of a model. Default: train one, once.")]
+Device = Annotated[str, typer.Option(help="auto, openvino:CPU, torch:cpu or torch:cuda.")]
+PrecisionText = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is a free port.")]
+
+
+@app.command()
+@with_settings()
+def up(
+    settings: Settings,
+    source: Source = SourceKind.SYNTHETIC,
+    frames: Frames = None,
+    folder: Folder = None,
+    labels: Labels = "folders",
+    rate: Rate = 25.0,
+    lines: Count = 2,
+    defect_share: DefectShare = 0.15,
+    seed: Seed = 1,
+    deadline_ms: DeadlineMs = None,
+    model: ModelDir = None,
+    device: Device = "auto",
+    precision: PrecisionText = "auto",
+    broker_port: Port = 0,
+    registry_port: Port = 0,
+    keep: Annotated[bool, typer.Option(help="Go on running after the report, until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the whole job on this machine: broker, topics, model, gateway, worker, then a report.
+
+    Examples: `lineside up --frames 400`, `lineside up --source elpv --json`. Exits 1 when a frame was lost.
+    """
+    from streams.commands.ui import Ui
+    from streams.commands.up import UpOptions
+    from streams.commands.up import up as run_up
+
+    ensure_data_dir(settings)
+    synthetic = SyntheticOptions(
+        frames=frames or (None if keep else 400),
+        seed=seed,
+        lines=lines,
+        parts_per_s=rate,
+        defect_share=defect_share,
+        severity=(0.25, 1.0),
+        deadline_ms=deadline_ms,
+    )
+    request = SourceRequest(
+        kind=source, frames=frames, deadline_ms=deadline_ms, folder=folder, labels=labels, synthetic=synthetic
+    )
+    options = UpOptions(
+        request=request,
+        model_dir=model,
+        keep=keep,
+        device=device,
+        precision=precision,
+        broker_port=broker_port,
+        registry_port=registry_port,
+    )
+    ui = Ui()
+    figures = asyncio.run(run_up(settings, options, ui))
+    if as_json:
+        print(json.dumps(figures.to_json(), indent=2))
+    elif not keep:
+        ui.report(figures)
+    if figures.lost:
+        raise typer.Exit(1)
+
+
+@app.command()
+@with_settings()
+def broker(settings: Settings, port: Port = 9092, registry_port: Port = 8081) -> None:
+    """Run the embedded Apache Kafka on 127.0.0.1 until Ctrl-C, with the schemas beside it, read-only."""
+    from streams.commands.broker import serve
+
+    ensure_data_dir(settings)
+    asyncio.run(serve(settings, port, registry_port, lambda text: print(text, flush=True)))
+
+
+@app.command()
+@with_settings()
+def topics(
+    settings: Settings,
+    create: Annotated[bool, typer.Option("--create", help="Create what is missing, and register the schemas.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare with Kafka; exit 1 where anything differs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show, create or check the topics."""
+    from streams.commands.topics import manage
+
+    raise typer.Exit(asyncio.run(manage(settings, create, check, as_json)))
+
+
+@app.command()
+@with_settings()
+def gateway(
+    settings: Settings,
+    source: Source,
+    frames: Frames = None,
+    folder: Folder = None,
+    watch: Watch = False,
+    name_pattern: NamePattern = None,
+    labels: Labels = None,
+    skip_mismatches: Skip = False,
+    plant: Name = "demo",
+    line: Name = "line-1",
+    station: Name = "station-1",
+    camera: Name = "camera-1",
+    sku: Name = "default",
+    lines: Count = 1,
+    stations: Count = 1,
+    cameras: Count = 1,
+    views: Count = 1,
+    rate: Rate = 10.0,
+    burst: Burst = 1,
+    distinct: Distinct = 0,
+    seed: Seed = 0,
+    defect_share: DefectShare = 0.15,
+    deadline_ms: DeadlineMs = None,
+    as_json: Json = False,
+) -> None:
+    """Publish pictures as frames.
+
+    Examples: `lineside gateway --source synthetic --lines 4 --rate 50`,
+    `lineside gateway --source folder --folder shots --watch --name-pattern '{sku}_{part_id}_{view}.{ext}'`.
+    """
+    from streams.commands.gateway import run_gateway_command
+
+    ensure_data_dir(settings)
+    synthetic = SyntheticOptions(
+        frames=frames,
+        seed=seed,
+        plant=plant,
+        lines=lines,
+        stations=stations,
+        cameras=cameras,
+        views=views,
+        parts_per_s=rate,
+        burst=burst,
+        distinct=distinct,
+        defect_share=defect_share,
+        deadline_ms=deadline_ms,
+    )
+    request = SourceRequest(
+        kind=source,
+        frames=frames,
+        camera=Camera(plant, line, station, camera),
+        deadline_ms=deadline_ms,
+        folder=folder,
+        watch=watch,
+        journal=settings.data_dir / "gateway" / "watched.journal" if watch else None,
+        sku=sku,
+        views=views,
+        name_pattern=name_pattern,
+        labels=labels,
+        skip_mismatches=skip_mismatches,
+        synthetic=synthetic,
+    )
+    asyncio.run(run_gateway_command(settings, request, as_json))
+
+
+@app.command()
+@with_settings()
+def worker(
+    settings: Settings,
+    model: Annotated[list[Path], typer.Option("--model", help="Directory of a model; may be given again.")],
+    default_recipe: Annotated[
+        bool, typer.Option("--default-recipe", help="Judge by the model's own thresholds where no recipe is in force.")
+    ] = False,
+    device: Device = "auto",
+    precision: PrecisionText = "auto",
+    ready_file: Annotated[Path | None, typer.Option(help="Written when frames are taken, for supervisors.")] = None,
+) -> None:
+    """Inspect frames until SIGTERM or Ctrl-C; frames under way are finished first.
+
+    Example: `lineside worker --model models/flange-40 --default-recipe`.
+    """
+    from streams.app import WorkerOptions, run_worker
+
+    ensure_data_dir(settings)
+    options = WorkerOptions(model, default_recipe, device, _precision(precision))
+
+    def ready() -> None:
+        print("inspecting; Ctrl-C stops", file=sys.stderr)
+        if ready_file:
+            ready_file.parent.mkdir(parents=True, exist_ok=True)
+            ready_file.touch()
+
+    asyncio.run(run_worker(settings, options, ready))
+
+
+@app.command()
+@with_settings()
+def tail(
+    settings: Settings,
+    topic: Annotated[str, typer.Argument(help="frames, verdicts, defects, deadletters or recipes.")],
+    start: Annotated[
+        str, typer.Option("--from", help="latest, earliest, an offset, PARTITION:OFFSET, a time, or '10m' ago.")
+    ] = "latest",
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after this many events.")] = None,
+    follow: Annotated[bool, typer.Option(help="Wait for new events.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Show the events of a topic as they come.
+
+    Examples: `lineside tail verdicts`, `lineside tail defects --from 10m --json`.
+    """
+    from streams.tail import tail as run_tail
+
+    asyncio.run(run_tail(settings, topic, start, as_json, count, follow, sys.stdout))
+
+
+@app.command()
+@with_settings()
+def train(
+    settings: Settings,
+    source: Source = SourceKind.SYNTHETIC,
+    folder: Folder = None,
+    labels: Labels = "folders",
+    out: Annotated[Path | None, typer.Option(help="Directory of the model. Default: in the data directory.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a model on labelled pictures and show its held-out figures. Minutes on two cores.
+
+    Example: `lineside train --source folder --folder labelled --out models/flange-40`.
+    """
+    from streams.commands.train import train_command
+
+    ensure_data_dir(settings)
+    request = SourceRequest(kind=source, folder=folder, labels=labels)
+    asyncio.run(train_command(settings, request, out, seed, as_json))
+
+
+def _precision(text: str) -> Precision:
+    if text == "auto":
+        return Precision.UNKNOWN
+    if text.upper() not in Precision.__members__ or text.upper() == "UNKNOWN":
+        raise CallerError(f"--precision must be auto, fp32, bf16 or fp16; came {text!r}")
+    return Precision[text.upper()]
+
+
+def main() -> Any:
+    """Entry of the console command."""
+    sys.exit(run(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Worker processes under `lineside up`: started on a leash, started again when they end, stopped gently.
+
+A worker that can't go on ends its process; Kafka delivers again what it had under way. Knows nothing of what it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from streams.bus import leash
+from streams.errors import OperatorError
+
+log = logging.getLogger(__name__)
+LEASH_GRACE_S = 60
+CALLERS_MISTAKE = 2  # exit status: starting again would not help
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+STEADY_S = 60.0  # a worker that lived this long starts with the first pause again
+
+
+class Child:
+    """`lineside ARGUMENTS` as a supervised process. Its output goes to `log_file`."""
+
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], log_file: Path, ready_file: Path
+    ) -> None:
+        self._arguments = (*arguments, "--ready-file", str(ready_file))
+        self._environment = {**os.environ, **environment}
+        self._log_file = log_file
+        self._ready_file = ready_file
+        self._process: subprocess.Popen[bytes] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self.restarts = 0
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def start(self, timeout_s: float = 180.0) -> None:
+        """Start, and return when it says that it is ready; OperatorError where it ends or stays silent instead."""
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        self._spawn()
+        deadline = time.monotonic() + timeout_s
+        while not self._ready_file.exists():
+            if self._process and (status := self._process.poll()) is not None:
+                raise OperatorError(f"the worker ended with status {status} before it was ready: {self._last_words()}")
+            if time.monotonic() > deadline:
+                await self.stop()
+                raise OperatorError(f"the worker was not ready within {timeout_s:.0f} s; see {self._log_file}")
+            await asyncio.sleep(0.05)
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def stop(self, timeout_s: float = LEASH_GRACE_S) -> None:
+        """Ask it to drain and end; kill it where that takes longer than `timeout_s`."""
+        if self._supervisor:
+            self._supervisor.cancel()
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            await asyncio.to_thread(self._process.wait, timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _spawn(self) -> None:
+        self._ready_file.unlink(missing_ok=True)
+        command = [sys.executable, "-P", "-m", "streams.cli", *self._arguments]
+        held = [sys.executable, "-I", "-S", str(leash.__file__), str(os.getpid()), str(LEASH_GRACE_S), *command]
+        with self._log_file.open("ab") as output:
+            self._process = subprocess.Popen(
+                held,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,  # a Ctrl-C on the terminal is ours to handle: the gateway ends first
+            )
+
+    async def _supervise(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while self._process:
+            started = time.monotonic()
+            status = await asyncio.to_thread(self._process.wait)
+            if status == CALLERS_MISTAKE:
+                log.error("the worker refuses to start again: %s", self._last_words())
+                return
+            if time.monotonic() - started > STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            log.warning("the worker ended with status %s; starting it again in %.1f s", status, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+            self.restarts += 1
+            self._spawn()
+
+    def _last_words(self) -> str:
+        lines = self._log_file.read_text(errors="replace").strip().splitlines()
+        return f"{lines[-1][:300] if lines else 'it said nothing'} (log: {self._log_file})"

@@ -1,0 +1,39 @@
+"""`lineside gateway`: one source, a progress bar, and the counts at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import sys
+
+from streams.app import run_gateway, stop_on_signals
+from streams.capture.gateway import Counts
+from streams.commands.sources import SourceRequest, make_source
+from streams.commands.ui import Ui
+from streams.settings import Settings
+
+
+async def run_gateway_command(settings: Settings, request: SourceRequest, as_json: bool) -> None:
+    """Publish until the source ends or SIGINT or SIGTERM comes; frames in flight are finished first."""
+    source, ui, counts, stop = make_source(request), Ui(), Counts(), asyncio.Event()
+    with stop_on_signals(stop), ui.progress("frames", source.total) as bar:
+
+        def progress(now: Counts) -> None:
+            nonlocal counts
+            counts = now
+            bar(now.confirmed)
+
+        sending = asyncio.create_task(run_gateway(settings, source, progress))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((sending, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if stop.is_set():
+            sending.cancel()
+            await asyncio.wait((sending,))
+        if not sending.cancelled():
+            counts = sending.result()
+    if as_json:
+        print(json.dumps(dataclasses.asdict(counts)))
+    else:
+        print(f"{counts.confirmed} frames confirmed, {counts.claim_checks} of them as claim checks", file=sys.stderr)

@@ -1,0 +1,139 @@
+"""From the words of the command line to a source of pictures, and to the pictures that a demo's model is trained on.
+
+Knows every kind of source; knows nothing of Kafka.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from models.dataset import Example
+
+from models.preprocess import EncodedImage
+from schemas.records import Encoding, VerdictIssued
+from streams.capture.elpv import ElpvSource, cells
+from streams.capture.folder import FolderOptions, FolderSource
+from streams.capture.naming import CsvLabels, FolderLabels, NamePattern, NoLabels
+from streams.capture.source import Camera, Source
+from streams.capture.synthetic import SyntheticOptions, SyntheticSource, take, trigger
+from streams.errors import CallerError
+
+TRAINING_SEED = 7_000_000  # far from the seeds of cameras: no training picture is ever inspected
+TRAINING_PICTURES = 1_800
+TRAINING_SHARES = ((0.75, "train"), (0.9, "validation"), (1.0, "test"))
+
+
+DEMO_CAMERA = Camera("demo", "line-1", "station-1", "camera-1")
+
+
+class SourceKind(StrEnum):
+    SYNTHETIC = "synthetic"
+    ELPV = "elpv"
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRequest:
+    """What was asked for. Fields are those of the sources' own options."""
+
+    kind: SourceKind
+    frames: int | None = None
+    camera: Camera = DEMO_CAMERA
+    deadline_ms: int | None = None
+    folder: Path | None = None
+    watch: bool = False
+    journal: Path | None = None
+    sku: str = "default"
+    views: int = 1
+    name_pattern: str | None = None
+    labels: str | None = None  # "folders", or a CSV file
+    skip_mismatches: bool = False
+    synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
+
+
+def make_source(request: SourceRequest) -> Source:
+    """The source; CallerError where it can't be had."""
+    if request.kind is SourceKind.SYNTHETIC:
+        return SyntheticSource(request.synthetic)
+    if request.kind is SourceKind.ELPV:
+        return ElpvSource(request.camera, deadline_ms=request.deadline_ms)
+    return folder_source(request)
+
+
+def folder_source(request: SourceRequest) -> FolderSource:
+    if request.folder is None:
+        raise CallerError("--source folder needs --folder DIR, the folder with the pictures")
+    options = FolderOptions(
+        camera=request.camera,
+        sku=request.sku,
+        views=request.views,
+        pattern=NamePattern.parse(request.name_pattern) if request.name_pattern else None,
+        deadline_ms=request.deadline_ms,
+        skip_mismatches=request.skip_mismatches,
+        watch=request.watch,
+        journal=request.journal,
+        labels=_labels(request.labels),
+    )
+    return FolderSource(request.folder, options)
+
+
+def _labels(text: str | None) -> NoLabels | FolderLabels | CsvLabels:
+    if text is None:
+        return NoLabels()
+    return FolderLabels() if text == "folders" else CsvLabels(Path(text))
+
+
+async def training_examples(request: SourceRequest, on_progress: Callable[[int, int], None]) -> list[Example]:
+    """Labelled pictures of the same kind as the source's, for a demo's model; progress as (done, total)."""
+    if request.kind is SourceKind.ELPV:
+        return _elpv_examples()
+    if request.kind is SourceKind.FOLDER:
+        return [e async for e in _folder_examples(request)]
+    return _synthetic_examples(request.synthetic, on_progress)
+
+
+def held_out(request: SourceRequest) -> Callable[[VerdictIssued], bool] | None:
+    """Tells the verdicts about pictures that the demo's model was not trained on; None where that is all of them."""
+    if request.kind is SourceKind.ELPV:
+        test = {cell.name for cell in cells() if cell.split == "test"}
+        return lambda verdict: verdict.part_id in test
+    return None
+
+
+def _synthetic_examples(options: SyntheticOptions, on_progress: Callable[[int, int], None]) -> list[Example]:
+    """Parts that no camera shows: another seed, more defects, none of them fainter than can be seen."""
+    drawn = dataclasses.replace(
+        options,
+        seed=TRAINING_SEED + options.seed,
+        frames=TRAINING_PICTURES,
+        defect_share=0.5,
+        severity=(0.25, 1.0),
+        lines=1,
+        stations=1,
+        cameras=1,
+        views=1,
+        distinct=0,
+    )
+    examples = []
+    for number in range(TRAINING_PICTURES):
+        part = trigger(drawn, number).part
+        split = next(name for share, name in TRAINING_SHARES if number < share * TRAINING_PICTURES)
+        image = EncodedImage(data=take(drawn, part), encoding=Encoding.JPEG)
+        examples.append(Example(image=image, label=part.label, part_id=f"T{number}", split=split))
+        on_progress(number + 1, TRAINING_PICTURES)
+    return examples
+
+
+def _elpv_examples() -> list[Example]:
+    """The 1,968 training cells; every eighth is kept for validation, the 656 test cells for the held-out figure."""
+    examples, trained = [], 0
+    for cell in cells():
+        trained += cell.split == "train"
+        split = "validation" if cell.split == "train" and trained % 8 == 0 else cell.split
+        image = EncodedImage(data=cell.read(), encoding=Encoding.PNG)
+        examples.append(Example(image=image, label=cell.label, part_id=cell.name, split=split))
+    return examples

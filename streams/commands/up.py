@@ -1,0 +1,154 @@
+"""`lineside up`: the whole job on this machine, from cameras to a report.
+
+Broker (embedded, or the configured one), topics, a model (trained once, kept), a worker process and the gateway; then
+it watches the topics until every frame is accounted for. It puts parts together and decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streams.app import run_gateway
+from streams.bus.admin import ensure_topics
+from streams.bus.embedded import BrokerConfig, EmbeddedBroker
+from streams.bus.offsets import end_offsets
+from streams.bus.registry_client import registry_entries
+from streams.bus.registry_server import RegistryServer
+from streams.bus.subscriber import Subscription
+from streams.capture.source import Source
+from streams.commands.children import Child
+from streams.commands.report import Report, Run, report
+from streams.commands.sources import SourceRequest, held_out, make_source
+from streams.commands.train import ensure_model
+from streams.commands.ui import Ui
+from streams.settings import Settings, to_environment
+from streams.topics import DEADLETTERS, FRAMES, VERDICTS, topic_specs
+
+SILENCE_S = 90.0  # no new verdict for this long after the gateway is done: what is missing is lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """What `lineside up` was asked for."""
+
+    request: SourceRequest
+    model_dir: Path | None = None
+    keep: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    broker_port: int = 0
+    registry_port: int = 0
+
+
+async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
+    """Run the job and give its figures. Everything started here is stopped again, whatever happens."""
+    source = make_source(options.request)  # first, so that a mistake is told before anything is started
+    async with contextlib.AsyncExitStack() as stack:
+        settings = await platform(settings, options, ui, stack)
+        model_dir = options.model_dir or await ensure_model(settings, options.request, ui)
+        worker = await start_worker(settings, model_dir, options, ui, stack)
+        run = Run(await end_offsets(settings.bootstrap, settings.topic_prefix + FRAMES.name))
+        watchers = [asyncio.create_task(watch) for watch in await _watchers(settings, run)]
+        try:
+            await _capture_and_wait(settings, source, run, ui, watchers)
+            ends = await end_offsets(settings.bootstrap, settings.topic_prefix + FRAMES.name)
+            figures = report(options.request.kind, run, ends, held_out(options.request))
+            if options.keep:
+                ui.report(figures)
+                ui.say(f"Going on at {settings.bootstrap} with worker {worker.pid}; Ctrl-C ends it.")
+                await asyncio.Event().wait()
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+    return figures
+
+
+async def platform(settings: Settings, options: UpOptions, ui: Ui, stack: contextlib.AsyncExitStack) -> Settings:
+    """Kafka with all topics: the configured one, else an embedded broker and its registry until the stack closes."""
+    if not settings.bootstrap_servers:
+        broker = EmbeddedBroker(BrokerConfig(settings.data_dir / "kafka", options.broker_port))
+        stack.callback(broker.stop)
+        with ui.step("Kafka"):
+            address = await asyncio.to_thread(broker.start, on_progress=ui.say)
+        settings = dataclasses.replace(settings, bootstrap_servers=address)
+        if not settings.schema_registry_url:
+            registry = RegistryServer(registry_entries(settings.topic_prefix), options.registry_port)
+            registry.start()
+            stack.callback(registry.stop)
+    await ensure_topics(settings.bootstrap, topic_specs(settings))
+    return settings
+
+
+async def start_worker(
+    settings: Settings, model_dir: Path, options: UpOptions, ui: Ui, stack: contextlib.AsyncExitStack
+) -> Child:
+    """One supervised inspection worker, stopped (drained) when the stack closes."""
+    arguments = ["worker", "--model", str(model_dir), "--default-recipe", "--device", options.device]
+    arguments += ["--precision", options.precision]
+    logs = settings.data_dir / "logs"
+    child = Child(arguments, to_environment(settings), logs / "worker.log", logs / "worker.ready")
+    stack.push_async_callback(child.stop)
+    with ui.step("Worker"):
+        await child.start()
+    return child
+
+
+async def _watchers(settings: Settings, run: Run) -> list[Any]:
+    """Readers of verdicts and dead letters from where the topics end now."""
+    readers: list[Any] = []
+    for topic, take in ((VERDICTS, _take_verdict), (DEADLETTERS, _take_dead_letter)):
+        ends = await end_offsets(settings.bootstrap, settings.topic_prefix + topic.name)
+        subscription: Subscription[Any] = Subscription(topic, ends, settings=settings)
+        readers.append(_watch(subscription, run, take))
+    return readers
+
+
+async def _watch(subscription: Subscription[Any], run: Run, take: Callable[[Run, Any], None]) -> None:
+    async for event in subscription:
+        take(run, event)
+        run.copies += subscription.copies
+        subscription.copies = 0
+
+
+def _take_verdict(run: Run, event: Any) -> None:
+    run.add_verdict(event.record, event.timestamp)
+
+
+def _take_dead_letter(run: Run, event: Any) -> None:
+    run.add_dead_letter(event.record)
+
+
+async def _capture_and_wait(
+    settings: Settings, source: Source, run: Run, ui: Ui, watchers: list[asyncio.Task[None]]
+) -> None:
+    """Run the gateway to its end, then wait until every frame is accounted for or nothing has come for SILENCE_S."""
+    total = source.total
+    with ui.progress("frames captured", total) as captured, ui.progress("verdicts", total) as judged:
+        gateway = asyncio.create_task(run_gateway(settings, source, lambda counts: captured(counts.confirmed)))
+        done, since = 0, time.monotonic()
+        async for _ in _every(0.1):
+            judged(run.done)
+            if run.done != done:
+                done, since = run.done, time.monotonic()
+            for watcher in watchers:
+                if watcher.done():
+                    watcher.result()
+            if gateway.done():
+                sent = gateway.result().sent
+                if run.done >= sent or time.monotonic() - since > SILENCE_S:
+                    return
+            else:
+                since = max(since, time.monotonic() - SILENCE_S / 2)
+
+
+async def _every(seconds: float) -> AsyncIterator[None]:
+    while True:
+        yield
+        await asyncio.sleep(seconds)

@@ -1,0 +1,125 @@
+"""Faust as Lineside needs it: committed reads, a buffer bounded in bytes, and the settings that were measured to work.
+
+Every agent's app is made here. Knows nothing of inspection; what was measured about Faust is in `infra/decisions`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faust
+from faust.streams import _CStreamIterator
+from faust.transport.drivers import aiokafka as driver
+from mode.utils.queues import ThrowableQueue
+
+from streams.errors import OperatorError
+from streams.settings import Settings
+from streams.topics import FRAMES
+
+
+class ReadCommittedThread(driver.AIOKafkaConsumerThread):
+    """Faust reads uncommitted unless `exactly_once` is on; an aborted transaction's frames are no frames."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def unread(self, tp: Any) -> int:
+        """Offsets that are ready to be read and not fetched yet."""
+
+        async def ask() -> int:
+            stable = self._ensure_consumer().last_stable_offset(tp)
+            return 0 if stable is None else max(0, stable - await self._ensure_consumer().position(tp))
+
+        return int(await self.call_thread(ask))
+
+
+class ReadCommittedConsumer(driver.Consumer):
+    def _new_consumer_thread(self) -> ReadCommittedThread:
+        return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class ReadCommittedTransport(driver.Transport):
+    Consumer = ReadCommittedConsumer
+
+
+class ByteBoundedQueue(ThrowableQueue):  # type: ignore[type-arg]
+    """Faust's buffer counts messages; this one is also full when its messages hold `max_bytes`.
+
+    Its size is the larger of both fills, in messages, so that all of Faust's back-pressure works by it.
+    """
+
+    def __init__(self, maxsize: int, max_bytes: int, **options: Any) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        super().__init__(maxsize, **options)
+
+    def qsize(self) -> int:
+        return max(len(self._queue), self._bytes * self.maxsize // self._max_bytes)
+
+    def empty(self) -> bool:
+        return not self._queue and not self._errors
+
+    def clear(self) -> None:
+        super().clear()
+        self._bytes = 0
+
+    def _put(self, item: Any) -> None:
+        self._bytes += len(item.message.value or b"")
+        super()._put(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self._bytes -= len(item.message.value or b"")
+        return item
+
+
+class LinesideApp(faust.App):
+    """Faust as Lineside needs it: committed reads and a buffer bounded in bytes."""
+
+    buffer_max_bytes = 64 << 20
+
+    def _new_transport(self) -> Any:
+        return ReadCommittedTransport(self.conf.broker_consumer, self)
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:  # noqa: N802
+        return ByteBoundedQueue(
+            maxsize or self.conf.stream_buffer_maxsize,
+            self.buffer_max_bytes,
+            flow_control=self.flow_control,
+            clear_on_resume=clear_on_resume,
+        )
+
+
+def faust_app(settings: Settings, name: str) -> LinesideApp:
+    """A Faust app with the settings that were measured to work; refuses Faust without its compiled iterator."""
+    if _CStreamIterator is None:
+        raise OperatorError(
+            "Faust's compiled stream iterator is missing (NO_CYTHON, or a build without it); the pure Python one loses "
+            "frames. Install the faust-streaming wheel for this platform."
+        )
+    brokers = ";".join(f"kafka://{host.strip()}" for host in settings.bootstrap.split(","))
+    app = LinesideApp(
+        settings.topic_prefix + name,
+        broker=brokers,
+        store="memory://",
+        datadir=settings.data_dir / "faust",
+        web_enabled=False,
+        autodiscover=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=2 * FRAMES.max_message_bytes // 8,
+        broker_max_poll_records=64,
+        broker_commit_interval=settings.commit_interval_s,
+        broker_session_timeout=10.0,
+        broker_rebalance_timeout=60.0,
+        broker_heartbeat_interval=2.0,
+        producer_request_timeout=60.0,
+        stream_buffer_maxsize=settings.buffer_messages,
+        stream_wait_empty=True,
+    )
+    app.buffer_max_bytes = max(settings.inflight_max_bytes // 4, 2 * FRAMES.max_message_bytes)
+    return app

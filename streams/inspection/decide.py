@@ -1,0 +1,201 @@
+"""★ Where a verdict is made: the pure core of inspection.
+
+Place in the flow: called with the scores of one frame, the recipe in force and the facts around them; gives the
+`VerdictIssued` that will be published. It knows nothing of Kafka, engines, pictures or clocks: time comes as an argument.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from schemas.records import Fallback, Finding, FrameCaptured, Outcome, Precision, Reason, Recipe, VerdictIssued
+
+VERDICT_NAMESPACE = uuid.UUID("5b0c5a3e-8f0e-4a77-9c55-6d8f3a1f2b90")
+LIVE = "live"
+ANY_DEFECT = "*"  # key of a recipe's thresholds for the sum of all defect classes
+FALLBACK_OUTCOMES = {Fallback.NG: Outcome.NG, Fallback.UNSURE: Outcome.UNSURE}  # else ERROR: not inspected
+TO_BE_LOOKED_AT = (Outcome.NG, Outcome.UNSURE)
+NOT_DEFECTS = (Reason.LATE,)  # reach people through `parts`, whatever their outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What was decided about a frame and why."""
+
+    outcome: Outcome
+    reason: Reason
+    detail: str = ""
+    findings: tuple[Finding, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_defect(self) -> bool:
+        """True where people shall look at the frame: NG or UNSURE, and in time."""
+        return self.outcome in TO_BE_LOOKED_AT and self.reason not in NOT_DEFECTS
+
+    @property
+    def is_unreadable(self) -> bool:
+        """True where the event becomes a dead letter beside its verdict: it could not be inspected at all."""
+        return self.outcome is Outcome.ERROR and self.reason not in NOT_DEFECTS
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRoles:
+    """A model's classes by role, in the order of its head."""
+
+    names: tuple[str, ...]
+    defects: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a score was computed with; all empty where no engine was asked."""
+
+    model_id: str | None = None
+    model_sha256: str | None = None
+    preprocess_sha256: str | None = None
+    device: str | None = None
+    precision: Precision = Precision.UNKNOWN
+    batch_size: int = 0
+    queue_ms: float = 0.0
+    decode_ms: float = 0.0
+    infer_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where in Kafka the frame stands; `timestamp` is the broker's append time."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: datetime
+
+
+def verdict_id(frame_id: uuid.UUID, attempt: int, run: str = LIVE) -> uuid.UUID:
+    """The id of the one verdict of a frame, attempt and run: the same on every worker and every redelivery."""
+    return uuid.uuid5(VERDICT_NAMESPACE, f"{frame_id}/{attempt}/{run}")
+
+
+def remaining_ms(frame: FrameCaptured, appended_at: datetime, now: datetime) -> float:
+    """Milliseconds until the frame's deadline; infinite without one, negative when late.
+
+    The age of a frame is gateway_ms plus what the worker's clock says since the broker's append time, never less than
+    zero: camera and gateway clocks have no say. A redriven frame (attempt above 1) has no deadline.
+    """
+    if frame.deadline_ms is None or frame.attempt > 1:
+        return math.inf
+    since_append_ms = max(0.0, (now - appended_at).total_seconds() * 1000)
+    return frame.deadline_ms - (frame.gateway_ms + since_append_ms)
+
+
+def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe) -> Judgement:
+    """The judgement of an inspected frame.
+
+    `scores` are probabilities in the order of `classes.names`. NG where a defect reaches its threshold, UNSURE where one
+    comes within `unsure_band` below it, else OK. A defect class without a threshold can't be decided: UNQUALIFIED.
+    """
+    by_class = {name: float(score) for name, score in zip(classes.names, scores, strict=True)}
+    if not all(math.isfinite(score) for score in by_class.values()):
+        return Judgement(Outcome.ERROR, Reason.NON_FINITE, f"the model gave {by_class}")
+    if unset := sorted(classes.defects - recipe.thresholds.keys()):
+        return unqualified(f"recipe version {recipe.version} has no threshold for {', '.join(unset)}", by_class)
+    found, near = [], False
+    for label, score in _defect_scores(by_class, classes, recipe).items():
+        threshold = recipe.thresholds[label]
+        near = near or score >= threshold - recipe.unsure_band
+        if score >= threshold:
+            found.append(Finding(label=label, score=score, threshold=threshold))
+    if found:
+        found.sort(key=lambda finding: finding.score, reverse=True)
+        return Judgement(Outcome.NG, Reason.SCORE, findings=tuple(found), scores=by_class)
+    return Judgement(Outcome.UNSURE if near else Outcome.OK, Reason.SCORE, scores=by_class)
+
+
+def _defect_scores(by_class: Mapping[str, float], classes: ClassRoles, recipe: Recipe) -> dict[str, float]:
+    """Score by defect class, with their sum as ANY_DEFECT where the recipe sets a limit for it."""
+    scores = {name: by_class[name] for name in classes.names if name in classes.defects}
+    if ANY_DEFECT in recipe.thresholds:
+        scores[ANY_DEFECT] = min(1.0, sum(scores.values()))
+    return scores
+
+
+def unqualified(detail: str, scores: Mapping[str, float] | None = None) -> Judgement:
+    """No recipe or no model may decide about this frame: a person must."""
+    return Judgement(Outcome.UNSURE, Reason.UNQUALIFIED, detail, scores=scores or {})
+
+
+def late(recipe: Recipe | None, overdue_ms: float) -> Judgement:
+    """A frame past its deadline gets the recipe's late_action; it is never OK."""
+    action = recipe.late_action if recipe else Fallback.NOT_INSPECTED
+    detail = f"{overdue_ms:.0f} ms past its deadline"
+    return Judgement(FALLBACK_OUTCOMES.get(action, Outcome.ERROR), Reason.LATE, detail)
+
+
+def rejected(reason: Reason, detail: str) -> Judgement:
+    """A frame whose picture can't be inspected."""
+    return Judgement(Outcome.ERROR, reason, detail)
+
+
+def issue(
+    frame: FrameCaptured,
+    judgement: Judgement,
+    source: Source,
+    *,
+    recipe: Recipe | None,
+    provenance: Provenance,
+    received_at: datetime,
+    decided_at: datetime,
+    run: str = LIVE,
+) -> VerdictIssued:
+    """The verdict as it is published."""
+    return VerdictIssued(
+        verdict_id=verdict_id(frame.frame_id, frame.attempt, run),
+        run=run,
+        frame_id=frame.frame_id,
+        plant=frame.plant,
+        line=frame.line,
+        station=frame.station,
+        camera=frame.camera,
+        sku=frame.sku,
+        part_id=frame.part_id,
+        lot_id=frame.lot_id,
+        order_id=frame.order_id,
+        pass_no=frame.pass_no,
+        view=frame.view,
+        views=frame.views,
+        trigger_seq=frame.trigger_seq,
+        captured_at=frame.captured_at,
+        attempt=frame.attempt,
+        outcome=judgement.outcome,
+        reason=judgement.reason,
+        detail=judgement.detail,
+        findings=judgement.findings,
+        scores=judgement.scores,
+        recipe_version=recipe.version if recipe else None,
+        model_id=provenance.model_id or (recipe.model_id if recipe else None),
+        model_sha256=provenance.model_sha256,
+        preprocess_sha256=provenance.preprocess_sha256,
+        device=provenance.device,
+        precision=provenance.precision,
+        batch_size=provenance.batch_size,
+        received_at=received_at,
+        decided_at=decided_at,
+        queue_ms=provenance.queue_ms,
+        decode_ms=provenance.decode_ms,
+        infer_ms=provenance.infer_ms,
+        deadline_met=remaining_ms(frame, source.timestamp, decided_at) >= 0,
+        image_sha256=frame.image_sha256,
+        label=frame.label,
+        source_topic=source.topic,
+        source_partition=source.partition,
+        source_offset=source.offset,
+        source_timestamp=source.timestamp,
+        gateway_ms=frame.gateway_ms,
+        **({"mode": recipe.mode} if recipe else {}),
+        simulated=run != LIVE,
+    )

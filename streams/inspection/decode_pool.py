@@ -1,0 +1,109 @@
+"""Threads that turn encoded pictures into model inputs, most urgent first, off the event loop.
+
+Place in the flow: between the agent and the batcher. The decoders release the GIL, so threads scale over cores. It knows
+nothing of Kafka or engines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_input
+from schemas.records import Reason
+from streams.errors import FrameRejectedError
+
+log = logging.getLogger(__name__)
+STOP = (float("inf"), -1, None)
+
+
+class ExpiredError(Exception):
+    """The frame's deadline passed while it waited; nothing was computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A model input, uint8 [height, width, 3], and the milliseconds it took to make."""
+
+    pixels: np.ndarray[Any, np.dtype[np.uint8]]
+    decode_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    image: EncodedImage
+    preprocessing: Preprocessing
+    expires_at: float
+    done: Callable[[Decoded | BaseException], None]
+
+
+class DecodePool:
+    """`threads` decoders on one queue ordered by urgency. Create and use it on one event loop."""
+
+    def __init__(self, threads: int) -> None:
+        self._queue: queue.PriorityQueue[tuple[float, int, _Work | None]] = queue.PriorityQueue()
+        self._sequence = itertools.count()
+        self._threads = [threading.Thread(target=self._run, name=f"decode-{i}", daemon=True) for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    async def decode(self, image: EncodedImage, preprocessing: Preprocessing, due: float, expires_at: float) -> Decoded:
+        """The model input for a picture. Raises FrameRejectedError for a bad one and ExpiredError past `expires_at`.
+
+        `due` orders the queue, `expires_at` ends the wait; both are seconds of time.monotonic().
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Decoded] = loop.create_future()
+
+        def done(result: Decoded | BaseException) -> None:
+            loop.call_soon_threadsafe(_settle, future, result)
+
+        self._queue.put((due, next(self._sequence), _Work(image, preprocessing, expires_at, done)))
+        return await future
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._queue.put(STOP)
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while True:
+            _, _, work = self._queue.get()
+            if work is None:
+                return
+            work.done(_decode(work))
+
+
+def _decode(work: _Work) -> Decoded | BaseException:
+    started = time.monotonic()
+    if started >= work.expires_at:
+        return ExpiredError()
+    try:
+        pixels = load_input(work.image, work.preprocessing)
+    except RejectedImageError as error:
+        return FrameRejectedError(error.reason, error.detail)
+    except MemoryError:
+        return FrameRejectedError(Reason.TOO_LARGE, "not enough memory to decode it")
+    except Exception as error:  # a decoder's bug must cost one frame, not the line
+        log.exception("the decoder raised on a frame")
+        return FrameRejectedError(Reason.DECODE_CRASHED, f"{type(error).__name__}: {error}")
+    return Decoded(pixels, (time.monotonic() - started) * 1000)
+
+
+def _settle(future: asyncio.Future[Decoded], result: Decoded | BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

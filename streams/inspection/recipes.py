@@ -1,0 +1,65 @@
+"""Which recipe is in force for a frame. Pure; `bus/control.py` feeds it from the `recipes` topic.
+
+The answer depends on the frame's append time alone, so every worker and every replay finds the same recipe.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from schemas.records import Mode, Recipe
+
+ANY_SKU = "*"
+NOTICE = timedelta(seconds=5)  # every worker has read a recipe by then
+DEFAULT_VERSION = 0
+
+
+class RecipeBook:
+    """All recipes ever published, by plant, line and SKU."""
+
+    def __init__(self, default: Recipe | None = None) -> None:
+        self._default = default
+        self._by_scope: dict[tuple[str, str, str], list[tuple[datetime, int, Recipe]]] = defaultdict(list)
+        self._count = 0
+
+    def add(self, recipe: Recipe, published_at: datetime) -> bool:
+        """Take a recipe in; False for one that was published less than 5 s before it takes effect: it never does."""
+        if recipe.effective_at < published_at + NOTICE:
+            return False
+        self._count += 1
+        bisect.insort(
+            self._by_scope[recipe.plant, recipe.line, recipe.sku],
+            (recipe.effective_at, self._count, recipe),
+            key=lambda entry: entry[:2],
+        )
+        return True
+
+    def in_force(self, plant: str, line: str, sku: str, at: datetime) -> Recipe | None:
+        """The newest recipe of this plant, line and SKU, else of SKU `*`, effective at or before `at`."""
+        for scope_sku in (sku, ANY_SKU):
+            entries = self._by_scope.get((plant, line, scope_sku), [])
+            index = bisect.bisect_right(entries, at, key=lambda entry: entry[0])
+            if index:
+                return entries[index - 1][2]
+        return self._default
+
+
+def default_recipe(model_id: str, thresholds: Iterable[tuple[str, float]], unsure_band: float, now: datetime) -> Recipe:
+    """A model's own thresholds as a recipe for every line: for demos, where a worker is told to use it."""
+    return Recipe(
+        plant="*",
+        line="*",
+        sku=ANY_SKU,
+        version=DEFAULT_VERSION,
+        mode=Mode.ADVISE,
+        model_id=model_id,
+        thresholds=dict(thresholds),
+        unsure_band=unsure_band,
+        author="lineside",
+        reason="the model's own thresholds",
+        created_at=now,
+        effective_at=now,
+    )
