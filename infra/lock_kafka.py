@@ -21,7 +21,7 @@ from streams.bus.kafka_jars import LOCK_FILE, Jar, fetch_by_maven  # noqa: E402
 ROOTS = ("org.apache.kafka:kafka_2.13:4.3.1!", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5!")
 
 HEADER = """\
-# All jars of the embedded Kafka: sha256, bytes, Maven coordinates. Written by infra/lock_kafka.py, checked at each start.
+# The embedded Kafka's jars: sha256, bytes, Maven coordinates. Written by infra/lock_kafka.py, checked at each start.
 """
 
 

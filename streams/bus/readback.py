@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -41,37 +43,42 @@ class VerdictTail:
     async def stop(self) -> None:
         await self._consumer.stop()
 
-    async def published(self, partition: int, frames_topic: str, from_offset: int) -> dict[int, VerdictIssued]:
-        """The effective (first) verdict of every frame of `frames_topic` at or after `from_offset`, by frame offset."""
+    async def published(
+        self, partition: int, frames_topic: str, from_offset: int
+    ) -> dict[tuple[int, UUID], VerdictIssued]:
+        """The effective (first) verdict of every frame of `frames_topic` at or after `from_offset`.
+
+        By the frame's offset and the verdict_id: an offset alone may be one of a topic that was made anew.
+        """
         async with self._lock:
             tp = TopicPartition(self._topic, partition)
             self._consumer.assign([tp])
             begin = (await self._consumer.beginning_offsets([tp]))[tp]
             high = (await self._consumer.end_offsets([tp]))[tp]
-            found: dict[int, VerdictIssued] = {}
+            found: dict[tuple[int, UUID], VerdictIssued] = {}
             while high > begin:
                 low = max(begin, high - BLOCK)
-                block = await self._block(tp, low, high)
-                block = {o: v for o, v in block.items() if o >= from_offset and v.source_topic == frames_topic}
+                block: dict[tuple[int, UUID], VerdictIssued] = {}
+                async for v in self._verdicts(tp, low, high):
+                    if v.source_offset >= from_offset and v.source_topic == frames_topic:
+                        block.setdefault((v.source_offset, v.verdict_id), v)
                 if not block:
                     break
-                found |= block  # blocks come newest first, so the older record of an offset replaces the newer
+                found |= block  # blocks come newest first, so the older record of a verdict replaces the newer
                 high = low
             return found
 
-    async def _block(self, tp: TopicPartition, low: int, high: int) -> dict[int, VerdictIssued]:
-        """The first verdict of every frame offset among records `low` to `high` (exclusive)."""
+    async def _verdicts(self, tp: TopicPartition, low: int, high: int) -> AsyncIterator[VerdictIssued]:
+        """The verdicts among records `low` to `high` (exclusive)."""
         self._consumer.seek(tp, low)
-        block: dict[int, VerdictIssued] = {}
         while await self._consumer.position(tp) < high:
             batches = await self._consumer.getmany(tp, timeout_ms=POLL_MS)
             for message in batches.get(tp, ()):
                 if message.offset < high and (verdict := self._decoded(message.value)):
-                    block.setdefault(verdict.source_offset, verdict)
+                    yield verdict
             stable = self._consumer.last_stable_offset(tp)
             if not batches and stable is not None and await self._consumer.position(tp) >= stable:
                 break  # the rest belongs to a transaction that is still open: not published
-        return block
 
     def _decoded(self, value: bytes | None) -> VerdictIssued | None:
         try:

@@ -1,8 +1,8 @@
 """Which frames share the engine's next batch. Pure: time is an argument, the engine room acts.
 
-Work-conserving: an idle engine never waits for a fuller batch while nothing is on its way to it, and at most `linger_s`
-while something is. Earliest deadline first; frames without deadline count as due `patience_s` after they came, so that a
-flood of urgent frames can't starve them.
+Work-conserving: an idle engine never waits for a fuller batch while nothing is on its way to it, and at most
+`linger_s` while something is. Earliest deadline first; frames without deadline count as due `patience_s` after they
+came, so that a flood of urgent frames can't starve them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Batcher(Generic[T]):
         return min((added for _, _, added, _ in self._heap), default=float("inf")) + self._linger_s
 
     def take(self, now: float, on_their_way: int) -> Batch[T] | None:
-        """The next batch for an engine that is free, or None to wait. `on_their_way` counts frames still being decoded."""
+        """The next batch for a free engine, or None to wait. `on_their_way` counts frames still being decoded."""
         if not self._heap:
             return None
         if len(self._heap) >= self._max_batch:

@@ -1,7 +1,7 @@
 """How much work one worker may hold: bounded in bytes and in time. Pure bookkeeping; the agent waits on it.
 
-In-flight frames must drain within a rebalance, so their number is bounded by the measured rate times a few seconds; their
-encoded pictures are bounded in bytes, so a burst of large frames stays in Kafka and never fills the heap.
+In-flight frames must drain within a rebalance, so their number is bounded by the measured rate times a few seconds;
+their encoded pictures are bounded in bytes, so a burst of large frames stays in Kafka and never fills the heap.
 """
 
 from __future__ import annotations

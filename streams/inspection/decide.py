@@ -1,7 +1,7 @@
 """★ Where a verdict is made: the pure core of inspection.
 
 Place in the flow: called with the scores of one frame, the recipe in force and the facts around them; gives the
-`VerdictIssued` that will be published. It knows nothing of Kafka, engines, pictures or clocks: time comes as an argument.
+`VerdictIssued` that will be published. It knows nothing of Kafka, engines, pictures or clocks: time is an argument.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from schemas.records import Fallback, Finding, FrameCaptured, Outcome, Precision, Reason, Recipe, VerdictIssued
+from schemas.records import Fallback, Finding, FrameCaptured, Mode, Outcome, Precision, Reason, Recipe, VerdictIssued
 
 VERDICT_NAMESPACE = uuid.UUID("5b0c5a3e-8f0e-4a77-9c55-6d8f3a1f2b90")
 LIVE = "live"
+DETAIL_MAX_CHARS = 1024  # a detail may quote what came, which may be anything
 ANY_DEFECT = "*"  # key of a recipe's thresholds for the sum of all defect classes
 FALLBACK_OUTCOMES = {Fallback.NG: Outcome.NG, Fallback.UNSURE: Outcome.UNSURE}  # else ERROR: not inspected
 TO_BE_LOOKED_AT = (Outcome.NG, Outcome.UNSURE)
@@ -76,6 +77,10 @@ class Source:
     timestamp: datetime
 
 
+VerdictAt = tuple[int, uuid.UUID]
+"""Where one verdict belongs: its frame's offset in a partition of the frames topic, and its verdict_id."""
+
+
 def verdict_id(frame_id: uuid.UUID, attempt: int, run: str = LIVE) -> uuid.UUID:
     """The id of the one verdict of a frame, attempt and run: the same on every worker and every redelivery."""
     return uuid.uuid5(VERDICT_NAMESPACE, f"{frame_id}/{attempt}/{run}")
@@ -96,16 +101,18 @@ def remaining_ms(frame: FrameCaptured, appended_at: datetime, now: datetime) -> 
 def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe) -> Judgement:
     """The judgement of an inspected frame.
 
-    `scores` are probabilities in the order of `classes.names`. NG where a defect reaches its threshold, UNSURE where one
-    comes within `unsure_band` below it, else OK. A defect class without a threshold can't be decided: UNQUALIFIED.
+    `scores` are probabilities in the order of `classes.names`. NG where a defect reaches its threshold, UNSURE where
+    one comes within `unsure_band` below it, else OK. A defect class without a finite threshold can't be decided:
+    UNQUALIFIED.
     """
     by_class = {name: float(score) for name, score in zip(classes.names, scores, strict=True)}
     if not all(math.isfinite(score) for score in by_class.values()):
         return Judgement(Outcome.ERROR, Reason.NON_FINITE, f"the model gave {by_class}")
-    if unset := sorted(classes.defects - recipe.thresholds.keys()):
+    scores_by_defect = _defect_scores(by_class, classes, recipe)
+    if unset := [label for label in scores_by_defect if not math.isfinite(recipe.thresholds.get(label, math.nan))]:
         return unqualified(f"recipe version {recipe.version} has no threshold for {', '.join(unset)}", by_class)
     found, near = [], False
-    for label, score in _defect_scores(by_class, classes, recipe).items():
+    for label, score in scores_by_defect.items():
         threshold = recipe.thresholds[label]
         near = near or score >= threshold - recipe.unsure_band
         if score >= threshold:
@@ -138,7 +145,7 @@ def late(recipe: Recipe | None, overdue_ms: float) -> Judgement:
 
 def rejected(reason: Reason, detail: str) -> Judgement:
     """A frame whose picture can't be inspected."""
-    return Judgement(Outcome.ERROR, reason, detail)
+    return Judgement(Outcome.ERROR, reason, detail[:DETAIL_MAX_CHARS])
 
 
 def issue(
@@ -176,6 +183,7 @@ def issue(
         detail=judgement.detail,
         findings=judgement.findings,
         scores=judgement.scores,
+        mode=recipe.mode if recipe else Mode.UNKNOWN,
         recipe_version=recipe.version if recipe else None,
         model_id=provenance.model_id or (recipe.model_id if recipe else None),
         model_sha256=provenance.model_sha256,
@@ -196,6 +204,5 @@ def issue(
         source_offset=source.offset,
         source_timestamp=source.timestamp,
         gateway_ms=frame.gateway_ms,
-        **({"mode": recipe.mode} if recipe else {}),
         simulated=run != LIVE,
     )

@@ -1,7 +1,7 @@
 """Threads that turn encoded pictures into model inputs, most urgent first, off the event loop.
 
-Place in the flow: between the agent and the batcher. The decoders release the GIL, so threads scale over cores. It knows
-nothing of Kafka or engines.
+Place in the flow: between the agent and the batcher. The decoders release the GIL, so threads scale over cores. It
+knows nothing of Kafka or engines.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Decode pool and engine of one model, off the event loop: pictures in, scores out.
 
 Place in the flow: the agent asks for the scores of one frame; frames are decoded in threads, gathered into batches and
-given to the engine. A failing batch is halved until the one frame that fails is alone. It knows nothing of Kafka, recipes
-or verdicts, and lives on one event loop.
+given to the engine. A failing batch is halved until the one frame that fails is alone. It knows nothing of Kafka,
+recipes or verdicts, and lives on one event loop.
 """
 
 from __future__ import annotations

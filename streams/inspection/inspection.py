@@ -1,19 +1,20 @@
 """The inspection of all partitions of one worker: admits frames, keeps a lane for each partition, drains on stop.
 
-Place in the flow: the agent hands over every event with `accept`; the inspector answers, the outbox publishes. Frames of
-one partition run side by side and come out in order. It knows nothing of Faust and of how a verdict is made.
+Place in the flow: the agent hands over every event with `accept`; the inspector answers, the outbox publishes. Frames
+of one partition run side by side and come out in order. It knows nothing of Faust and of how a verdict is made.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.records import VerdictIssued
 from streams.inspection.budget import Budget
+from streams.inspection.decide import Source, VerdictAt
 from streams.inspection.inspector import Arrival, Inspector
 from streams.inspection.lanes import Slot
 from streams.inspection.metrics import InspectionMetrics
@@ -23,7 +24,9 @@ from streams.inspection.outbox import Entry, Outbox, Outputs, Sender
 class Published(Protocol):
     """The part of `bus.readback.VerdictTail` that inspection needs."""
 
-    async def published(self, partition: int, frames_topic: str, from_offset: int) -> dict[int, VerdictIssued]: ...
+    async def published(
+        self, partition: int, frames_topic: str, from_offset: int
+    ) -> dict[VerdictAt, VerdictIssued]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +35,7 @@ class _Assignment:
 
     generation: int
     outbox: Outbox
-    published: asyncio.Task[dict[int, VerdictIssued]]
+    published: asyncio.Task[dict[VerdictAt, VerdictIssued]]
 
 
 class Inspection:
@@ -56,7 +59,6 @@ class Inspection:
         self._assignments: dict[int, _Assignment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._closing = False
         self.completed = 0
 
     @property
@@ -67,20 +69,19 @@ class Inspection:
     async def accept(self, arrival: Arrival) -> None:
         """Take one event in; waits while the budget is used up, so that Kafka and not the heap holds the rest."""
         nbytes = len(arrival.value or b"")
-        while self._closing or not self._budget.admits(nbytes):
+        while not self._budget.admits(nbytes):
             self._changed.clear()
             await self._changed.wait()
         self._budget.admit(nbytes, time.monotonic())
         self._gauge()
         assignment = self._assignment(arrival)
-        slot = assignment.outbox.lane.open(arrival.source.offset, Entry(arrival.key, nbytes, arrival.ack))
+        slot = assignment.outbox.lane.open(arrival.source.offset, Entry(nbytes, arrival.ack))
         task = asyncio.create_task(self._handle(arrival, assignment, slot))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
-        """Admit nothing any more and wait until every frame under way is acknowledged."""
-        self._closing = True
+        """Wait until every frame that was accepted is acknowledged; whoever calls it has stopped bringing more."""
         while self._budget.frames:
             self._changed.clear()
             await self._changed.wait()
@@ -95,18 +96,24 @@ class Inspection:
         current = self._assignments.get(source.partition)
         if current and current.generation == arrival.generation:
             return current
-        if current and not current.outbox.lane:
-            current.outbox.close()
         outbox = Outbox(source.partition, self._sender, self._acked, self._die)
-        reading: Awaitable[dict[int, VerdictIssued]]
-        reading = self._tail.published(source.partition, source.topic, source.offset)
-        self._assignments[source.partition] = _Assignment(arrival.generation, outbox, asyncio.ensure_future(reading))
+        reading = asyncio.create_task(self._read_back(current.outbox if current else None, source))
+        self._assignments[source.partition] = _Assignment(arrival.generation, outbox, reading)
         return self._assignments[source.partition]
+
+    async def _read_back(self, before: Outbox | None, source: Source) -> dict[VerdictAt, VerdictIssued]:
+        """What is published already. An earlier lane of the partition ends first: it might still add to it."""
+        while before and before.lane:
+            self._changed.clear()
+            await self._changed.wait()
+        if before:
+            before.close()
+        return await self._tail.published(source.partition, source.topic, source.offset)
 
     async def _handle(self, arrival: Arrival, assignment: _Assignment, slot: Slot[Entry]) -> None:
         try:
             known = await assignment.published
-            outputs = await self._inspector.inspect(arrival, lambda offset: known.pop(offset, None))
+            outputs = await self._inspector.inspect(arrival, known)
             assignment.outbox.decide(slot, outputs)
         except Exception as error:  # a bug or a broken part: without outputs the frame may not be acknowledged
             where = f"{arrival.source.topic}/{arrival.source.partition}@{arrival.source.offset}"
@@ -124,8 +131,9 @@ class Inspection:
             self._metrics.redelivered.inc()
         elif outputs.verdict:
             self._metrics.verdicts.labels(outputs.verdict.outcome).inc()
-            self._metrics.queue.observe(outputs.verdict.queue_ms / 1000)
-            self._metrics.decode.observe(outputs.verdict.decode_ms / 1000)
+            if outputs.verdict.batch_size:
+                self._metrics.queue.observe(outputs.verdict.queue_ms / 1000)
+                self._metrics.decode.observe(outputs.verdict.decode_ms / 1000)
         if outputs.dead_letter:
             self._metrics.deadletters.labels(outputs.dead_letter.reason).inc()
         self._gauge()

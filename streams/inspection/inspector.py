@@ -1,7 +1,7 @@
 """One frame from its bytes to its outputs: the order of questions that inspection asks.
 
-Place in the flow: between the agent, which brings events, and the outbox, which publishes. Each question is answered by a
-pure function or by a part given at start; this file only asks them in the right order:
+Place in the flow: between the agent, which brings events, and the outbox, which publishes. Each question is answered
+by a pure function or by a part given at start; this file only asks them in the right order:
 
     is it an event? ─ no ─▶ dead letter
     decided before? ─ yes ▶ the same verdict again
@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -25,9 +25,11 @@ from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
 from schemas.records import DeadLetter, DefectDetected, FrameCaptured, Header, Reason, Recipe, VerdictIssued
 from streams.errors import FrameRejectedError
 from streams.inspection.decide import (
+    DETAIL_MAX_CHARS,
     Judgement,
     Provenance,
     Source,
+    VerdictAt,
     issue,
     judge,
     late,
@@ -39,9 +41,12 @@ from streams.inspection.decide import (
 from streams.inspection.decode_pool import ExpiredError
 from streams.inspection.engine_room import EngineRoom
 from streams.inspection.outbox import Outputs
-from streams.inspection.pictures import Pictures
+from streams.inspection.pictures import Pictures, ends_at
 from streams.inspection.recipes import RecipeBook
-from streams.topics import station_key
+from streams.topics import FRAMES, station_key
+
+TEXT_MAX_CHARS = 1024  # of every text that a verdict or defect repeats: a frame may not make them too large to be sent
+INT_MAX = 2**31 - 1  # Avro's int; readers in other languages refuse more
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +79,14 @@ class Inspector:
         self._pictures = pictures
         self._claims = asyncio.Semaphore(claims)
 
-    async def inspect(self, arrival: Arrival, published: Callable[[int], VerdictIssued | None]) -> Outputs:
-        """Everything that one event leads to. `published` gives the verdict that an offset has already, if any."""
+    async def inspect(self, arrival: Arrival, published: Mapping[VerdictAt, VerdictIssued]) -> Outputs:
+        """Everything that one event leads to. `published` holds the verdicts that its partition has already."""
         try:
             frame = self._frame(arrival.value)
         except FrameRejectedError as error:
             return Outputs(dead_letter=dead_letter(arrival, Reason(error.reason), error.detail))
-        known = published(arrival.source.offset)
-        if known and known.verdict_id == verdict_id(frame.frame_id, frame.attempt):
+        known = published.get((arrival.source.offset, verdict_id(frame.frame_id, frame.attempt)))
+        if known:
             return await self._again(arrival, frame, known)
         return await self._decided(arrival, frame)
 
@@ -90,7 +95,7 @@ class Inspector:
             raise FrameRejectedError(Reason.TOMBSTONE, "a frame event without a value")
         try:
             frame = self._codec.decode(value, FrameCaptured)
-            station_key(frame.plant, frame.line, frame.station)
+            check(frame)
         except SchemaUnknownError as error:
             raise FrameRejectedError(Reason.SCHEMA_UNKNOWN, str(error)) from error
         except (SchemaInvalidError, ValueError) as error:
@@ -103,10 +108,9 @@ class Inspector:
         expires_at = arrival.received_s + left_ms / 1000
         provenance, image, letter = Provenance(), b"", None
         try:
-            if left_ms < 0:
+            if time.monotonic() >= expires_at:
                 raise ExpiredError
-            async with self._claims if frame.image is None else nullcontext():
-                image = await self._pictures.fetch(frame, expires_at)
+            async with self._picture(frame, expires_at) as image:
                 judgement, provenance = await self._judgement(frame, recipe, image, expires_at)
         except ExpiredError:
             judgement = late(recipe, (time.monotonic() - expires_at) * 1000)
@@ -125,6 +129,19 @@ class Inspector:
         )
         defect = await self._defect(verdict, frame, image) if judgement.is_defect else None
         return Outputs(verdict=verdict, defect=defect, dead_letter=letter)
+
+    @asynccontextmanager
+    async def _picture(self, frame: FrameCaptured, expires_at: float) -> AsyncIterator[bytes]:
+        """The frame's picture; a claim-checked one takes one of the few places while it is needed."""
+        if frame.image is not None:
+            yield frame.image
+            return
+        async with ends_at(expires_at):
+            await self._claims.acquire()
+        try:
+            yield await self._pictures.fetch(frame, expires_at)
+        finally:
+            self._claims.release()
 
     async def _judgement(
         self, frame: FrameCaptured, recipe: Recipe | None, image: bytes, expires_at: float
@@ -148,8 +165,19 @@ class Inspector:
         return Outputs(verdict=known, redelivered=True, defect=defect, dead_letter=letter)
 
     async def _defect(self, verdict: VerdictIssued, frame: FrameCaptured, image: bytes) -> DefectDetected:
-        reference = frame.image_ref or await self._pictures.keep(frame, image)
-        return DefectDetected(verdict=verdict, image_ref=reference, heatmap_ref=None)
+        claimed = frame.image_ref if frame.image is None else None
+        return DefectDetected(verdict=verdict, image_ref=claimed or await self._pictures.keep(frame, image))
+
+
+def check(frame: FrameCaptured) -> None:
+    """ValueError where what follows from a frame could not be keyed, sent or read."""
+    station_key(frame.plant, frame.line, frame.station)
+    for name in ("camera", "sku", "part_id", "lot_id", "order_id", "label", "image_ref", "image_sha256"):
+        if len(getattr(frame, name) or "") > TEXT_MAX_CHARS:
+            raise ValueError(f"{name} has more than {TEXT_MAX_CHARS} characters")
+    for name in ("pass_no", "view", "views", "attempt", "gateway_ms"):
+        if not 0 <= getattr(frame, name) <= INT_MAX:
+            raise ValueError(f"{name} must lie in 0 to {INT_MAX}; came {getattr(frame, name)}")
 
 
 def encoded_image(frame: FrameCaptured, image: bytes) -> EncodedImage:
@@ -166,16 +194,23 @@ def encoded_image(frame: FrameCaptured, image: bytes) -> EncodedImage:
 
 
 def dead_letter(arrival: Arrival, reason: Reason, detail: str) -> DeadLetter:
-    """The whole event with the reason why it could not be handled."""
+    """The whole event with the reason why it could not be handled.
+
+    An event that came past its topic's limit by compression is larger than any topic takes: its bytes stay there.
+    """
+    headers = tuple(Header(key=name, value=value) for name, value in arrival.headers)
+    nbytes = len(arrival.value or b"") + 2 * len(arrival.key or b"")  # the key is also the dead letter's own
+    nbytes += sum(8 + len(header.key.encode()) + len(header.value or b"") for header in headers)
+    fits = nbytes <= FRAMES.max_message_bytes
     return DeadLetter(
         reason=reason,
-        detail=detail,
+        detail=detail[:DETAIL_MAX_CHARS] + ("" if fits else f" (not kept here: {nbytes} bytes)"),
         source_topic=arrival.source.topic,
         source_partition=arrival.source.partition,
         source_offset=arrival.source.offset,
         source_timestamp=arrival.source.timestamp,
-        key=arrival.key,
-        headers=tuple(Header(key=name, value=value) for name, value in arrival.headers),
-        value=arrival.value,
+        key=arrival.key if fits else None,
+        headers=headers if fits else (),
+        value=arrival.value if fits else None,
         at=datetime.now(UTC),
     )

@@ -3,8 +3,8 @@
     offset    5      6      7      8
     state   SENT  DECIDED  OPEN  DECIDED      take_decided() gives 6 and stops at 7; confirm(5) gives 5 to be acked
 
-An offset is acknowledged only when it and every earlier one of the lane are confirmed by the broker, so a committed offset
-never passes a frame without a verdict (Faust's own check is off by one). One lane lives for one assignment.
+An offset is acknowledged only when it and every earlier one of the lane are confirmed by the broker, so a committed
+offset never passes a frame without a verdict (Faust's own check is off by one). One lane lives for one assignment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The inspection worker's Prometheus metrics: every name, once. Times are seconds, sizes bytes, as the conventions ask."""
+"""The inspection worker's Prometheus metrics: every name, once. Seconds and bytes, as the conventions ask."""
 
 from __future__ import annotations
 

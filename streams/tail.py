@@ -1,0 +1,181 @@
+"""`lineside tail TOPIC`: one line for every event, for people (coloured) or for programs (JSON lines).
+
+Formatting is pure; `tail` is a thin loop around the subscriber. Text of events is untrusted: what could steer a
+terminal is replaced. Does not know the command line, which `streams.cli` parses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, TextIO
+from uuid import UUID
+
+from rich.console import Console
+from rich.text import Text
+
+from schemas import records
+from streams.bus.positions import Start
+from streams.bus.subscriber import Received, subscribe_events
+from streams.errors import CallerError
+from streams.settings import Settings
+
+AGO = re.compile(r"(\d{1,6})\s*(s|m|h|d)(?:\s+ago)?")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+OUTCOME_STYLES = {"OK": "green", "NG": "bold red", "UNSURE": "yellow", "ERROR": "magenta"}
+
+
+def parse_start(text: str, now: datetime) -> Start:
+    """What `--from` says: earliest, latest, offset, partition:offset, `10m` (ago) or ISO 8601 (local without zone)."""
+    if text in ("earliest", "latest"):
+        return "earliest" if text == "earliest" else "latest"
+    if re.fullmatch(r"\d{1,18}", text):
+        return int(text)
+    if match := re.fullmatch(r"(\d{1,9}):(\d{1,18})", text):
+        return {int(match[1]): int(match[2])}
+    if match := AGO.fullmatch(text):
+        return now - timedelta(seconds=int(match[1]) * SECONDS[match[2]])
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise CallerError(
+            f"--from {text!r} is neither earliest, latest, an offset, partition:offset, a time ago such as 10m or 2h, "
+            "nor a time such as 2026-03-01T12:00Z"
+        ) from None
+
+
+def plain(value: Any) -> Any:
+    """A record's value for JSON: UUIDs and times as text, bytes as size and digest, NaN and infinities as text."""
+    if isinstance(value, bytes):
+        return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
+    if isinstance(value, datetime):
+        return _utc(value)
+    if isinstance(value, Enum | UUID):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value
+
+
+def json_line(event: Received[records.Event]) -> str:
+    """One event as one line of JSON (ASCII), without its newline."""
+    return json.dumps(
+        {
+            "partition": event.partition,
+            "offset": event.offset,
+            "timestamp": _utc(event.timestamp),
+            "key": None if event.key is None else event.key.decode(errors="backslashreplace"),
+            "type": type(event.record).__name__,
+            "record": plain(event.record),
+        }
+    )
+
+
+def human_line(event: Received[records.Event]) -> Text:
+    """One event as one line: append time, key, then what the kind of event says."""
+    key = "-" if event.key is None else event.key.decode(errors="backslashreplace")
+    head = Text.assemble((_utc(event.timestamp).replace("T", " "), "dim"), "  ", (_safe(key), "bold"), "  ")
+    return head + _body(event.record)
+
+
+def _body(record: records.Event) -> Text:
+    match record:
+        case records.FrameCaptured():
+            size = "claim check" if record.image is None else f"{len(record.image) / 1000:.1f} kB"
+            picture = f"{record.encoding} {record.width}x{record.height} {size}"
+            return Text(_safe(_words(_part(record), f"{record.camera} #{record.trigger_seq}", picture, record.label)))
+        case records.VerdictIssued():
+            return _verdict(record)
+        case records.DefectDetected():
+            return _verdict(record.verdict) + Text("  " + _safe(record.image_ref), style="dim")
+        case records.DeadLetter():
+            origin = f"{record.source_topic} {record.source_partition}:{record.source_offset}"
+            size = "no value" if record.value is None else f"{len(record.value)} bytes"
+            return Text(str(record.reason), style="magenta") + Text(_safe(f"  {origin}  {size}  {record.detail}"))
+        case records.Recipe():
+            limits = ", ".join(f"{label} {limit:g}" for label, limit in record.thresholds.items())
+            by = f"from {_utc(record.effective_at)} by {record.author}: {record.reason}"
+            return Text(_safe(_words(f"v{record.version} {record.mode}", record.model_id, limits, by)))
+
+
+def _verdict(verdict: records.VerdictIssued) -> Text:
+    if verdict.reason == records.Reason.SCORE:
+        found = ", ".join(f"{f.label} {f.score:.3f} (limit {f.threshold:g})" for f in verdict.findings)
+        scores = ", ".join(f"{k} {v:.3f}" for k, v in sorted(verdict.scores.items(), key=lambda s: -s[1])[:3])
+        why = found or scores
+    else:
+        why = f"{verdict.reason} {verdict.detail}".strip()
+    marks = "simulated" if verdict.simulated else "" if verdict.deadline_met else "late"
+    text = _words(_part(verdict), f"{verdict.camera} #{verdict.trigger_seq}", why, marks)
+    return Text(f"{verdict.outcome:<6}", style=OUTCOME_STYLES.get(verdict.outcome, "")) + Text("  " + _safe(text))
+
+
+def _part(record: records.FrameCaptured | records.VerdictIssued) -> str:
+    return _words(record.sku, record.part_id)
+
+
+def _words(*parts: str | None) -> str:
+    return "  ".join(part for part in parts if part)
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def tail(
+    settings: Settings,
+    topic: str,
+    start: str,
+    as_json: bool,
+    count: int | None,
+    follow: bool,
+    out: TextIO,
+) -> int:
+    """Writes events to `out` until `count` of them or, without `follow`, the present end; how many were written.
+
+    `start` is the text of `--from`, see `parse_start`. A closed pipe (`| head`) ends it quietly, and so does cancelling
+    it (Ctrl-C under asyncio.run).
+    """
+    console = Console(file=out, highlight=False, soft_wrap=True)
+    written = 0
+    begin = parse_start(start, datetime.now(UTC))
+    async with aclosing(aiter(subscribe_events(topic, begin, settings=settings, follow=follow))) as events:
+        async for event in events:
+            try:
+                if as_json:
+                    out.write(json_line(event) + "\n")
+                else:
+                    console.print(human_line(event))
+                out.flush()
+            except BrokenPipeError:
+                _discard_rest(out)
+                break
+            written += 1
+            if written == count:
+                break
+    return written
+
+
+def _discard_rest(out: TextIO) -> None:
+    """Points a broken pipe elsewhere, so that the interpreter's flush at exit doesn't fail once more."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, out.fileno())
+    os.close(null)
