@@ -20,7 +20,7 @@ from typing import Any
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from models.artifact import Artifact, load_artifact
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 
 from models.engines import open_engine
 from schemas.records import Precision, Recipe
@@ -95,11 +95,17 @@ def _default_recipe(models: Sequence[ServingModel], options: WorkerOptions) -> R
 class InspectionWorker:
     """One inspection worker: everything between the two topics. Start it on the loop that it shall live on."""
 
-    def __init__(self, settings: Settings, models: Sequence[ServingModel], default: Recipe | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        models: Sequence[ServingModel],
+        default: Recipe | None,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
         self._settings = settings
         codec = codec_for(settings)
         prefix = settings.topic_prefix
-        self.metrics = InspectionMetrics()
+        self.metrics = InspectionMetrics(registry)
         self.recipes = RecipeBook(default)
         self._control = ControlReader(settings, codec, RECIPES, self._take_recipe)
         self._publisher = Publisher(settings.bootstrap, prefix, codec)

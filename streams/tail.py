@@ -28,7 +28,7 @@ from streams.bus.subscriber import Received, subscribe_events
 from streams.errors import CallerError
 from streams.settings import Settings
 
-AGO = re.compile(r"(\d{1,6})\s*(s|m|h|d)(?:\s+ago)?")
+AGO = re.compile(r"([0-9]{1,6}) ?(s|m|h|d)(?: ago)?")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 OUTCOME_STYLES = {"OK": "green", "NG": "bold red", "UNSURE": "yellow", "ERROR": "magenta"}
 
@@ -37,9 +37,9 @@ def parse_start(text: str, now: datetime) -> Start:
     """What `--from` says: earliest, latest, offset, partition:offset, `10m` (ago) or ISO 8601 (local without zone)."""
     if text in ("earliest", "latest"):
         return "earliest" if text == "earliest" else "latest"
-    if re.fullmatch(r"\d{1,18}", text):
+    if re.fullmatch(r"[0-9]{1,18}", text):
         return int(text)
-    if match := re.fullmatch(r"(\d{1,9}):(\d{1,18})", text):
+    if match := re.fullmatch(r"([0-9]{1,9}):([0-9]{1,18})", text):
         return {int(match[1]): int(match[2])}
     if match := AGO.fullmatch(text):
         return now - timedelta(seconds=int(match[1]) * SECONDS[match[2]])

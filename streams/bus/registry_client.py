@@ -18,9 +18,9 @@ from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.parse import quote, urlsplit
-from urllib.request import HTTPErrorProcessor, HTTPHandler, HTTPSHandler, OpenerDirector, Request
+from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, Request
 
 from fastavro import parse_schema
 
@@ -82,8 +82,8 @@ class RegistryHttp:
         if parts.username is not None:
             pair = f"{parts.username}:{parts.password or ''}".encode()
             self._headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
-        self._opener = OpenerDirector()
-        for handler in (HTTPHandler(), HTTPSHandler(), HTTPErrorProcessor()):
+        self._opener = OpenerDirector()  # without urllib's usual handlers of proxies, redirects, files and FTP
+        for handler in (HTTPHandler(), HTTPSHandler()):
             self._opener.add_handler(handler)
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
@@ -93,9 +93,6 @@ class RegistryHttp:
         try:
             with self._opener.open(request, timeout=self._timeout_s) as answer:
                 return int(answer.status), self._object(answer.read(ANSWER_MAX_BYTES + 1))
-        except HTTPError as error:
-            with error:
-                return error.code, self._object(error.read(ANSWER_MAX_BYTES + 1))
         except (URLError, HTTPException, OSError) as error:
             raise self._failed(str(error)) from error
 

@@ -24,6 +24,7 @@ GOOD = "good"
 Plane = npt.NDArray[np.float32]
 
 _DESIGN_WIDTH = 640  # layouts are in pixels of a 640 x 480 picture
+_KINDS = ("flange", "plate", "bracket")  # turned, brushed along, brushed down; by a SKU's first word, else by its hash
 _SHIFT = 6  # pixels a part may lie beside its nominal place
 _FAINTEST_LOSS = 0.08  # share of a feature's depth that is missing at severity 0
 _TINTS = ((0.96, 0.99, 1.03), (1.0, 1.0, 1.0), (1.05, 1.0, 0.88), (1.03, 0.99, 0.95))  # steel, aluminium, brass, nickel
@@ -176,10 +177,11 @@ def _dust(canvas: Canvas, rng: np.random.Generator) -> None:
 def _layout(sku: str, view: int, width: int, height: int) -> Layout:
     rng = np.random.default_rng([_number(sku), view])
     look = np.random.default_rng(_number(sku))  # material is the same from every side
-    kind, tint, level = int(look.integers(3)), _TINTS[int(look.integers(len(_TINTS)))], look.uniform(140, 170)
+    drawn, tint, level = int(look.integers(3)), _TINTS[int(look.integers(len(_TINTS)))], look.uniform(140, 170)
+    kind = next((name for name in _KINDS if sku.startswith(name)), _KINDS[drawn])
     scale = width / _DESIGN_WIDTH
     centre = (320 + rng.uniform(-30, 30), 240 + rng.uniform(-20, 20))
-    placed = _flange(rng, centre) if kind == 0 else _plate(rng) if kind == 1 else _bracket(rng)
+    placed = _flange(rng, centre) if kind == "flange" else _plate(rng) if kind == "plate" else _bracket(rng)
     features = tuple(_scaled(f, scale, height / 480) for f in placed)
     y, x = np.mgrid[-_SHIFT : height + _SHIFT, -_SHIFT : width + _SHIFT].astype(np.float32)
     light = rng.uniform(0, 2 * math.pi)
@@ -187,13 +189,13 @@ def _layout(sku: str, view: int, width: int, height: int) -> Layout:
     falloff = ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2) * -50
     base = level + slope + falloff
     rings = None
-    if kind == 0:
+    if kind == "flange":
         from_x, from_y = x - centre[0] * scale, y - centre[1] * height / 480
         rings = (np.hypot(from_x, from_y) / max(scale, 0.5)).astype(np.intp)
         base += 16 * np.cos(2 * (np.arctan2(from_y, from_x) - light)) * np.minimum(1, rings / 60)  # bow-tie highlight
     _cut_edge(base, rng, scale)
     lut = np.clip(np.arange(256)[:, None] * np.asarray(tint), 0, 255).round().astype(np.uint8)
-    return Layout(features, base.astype(np.float32), rings, kind == 2, lut, light, scale)
+    return Layout(features, base.astype(np.float32), rings, kind == "bracket", lut, light, scale)
 
 
 def _cut_edge(base: Plane, rng: np.random.Generator, scale: float) -> None:

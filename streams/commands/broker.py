@@ -19,7 +19,7 @@ WATCH_S = 0.5
 
 async def serve(settings: Settings, port: int, registry_port: int, say: Callable[[str], None]) -> None:
     """Run broker and registry; returns after SIGINT or SIGTERM, OperatorError where Kafka ends by itself."""
-    broker = EmbeddedBroker(BrokerConfig(settings.data_dir / "kafka", port))
+    broker = EmbeddedBroker(BrokerConfig(settings.data_dir / "broker", port))
     registry = RegistryServer(registry_entries(settings.topic_prefix), registry_port)
     stop = asyncio.Event()
     with stop_on_signals(stop):

@@ -73,7 +73,7 @@ async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
 async def platform(settings: Settings, options: UpOptions, ui: Ui, stack: contextlib.AsyncExitStack) -> Settings:
     """Kafka with all topics: the configured one, else an embedded broker and its registry until the stack closes."""
     if not settings.bootstrap_servers:
-        broker = EmbeddedBroker(BrokerConfig(settings.data_dir / "kafka", options.broker_port))
+        broker = EmbeddedBroker(BrokerConfig(settings.data_dir / "broker", options.broker_port))
         stack.callback(broker.stop)
         with ui.step("Kafka"):
             address = await asyncio.to_thread(broker.start, on_progress=ui.say)

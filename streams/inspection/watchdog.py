@@ -51,5 +51,5 @@ class Watchdog:
             if not self._outstanding():
                 self.progressed()
             elif time.monotonic() - self._last_progress > self._stall_timeout_s:
-                self._die(f"frames wait and none completed for {self._stall_timeout_s:.0f} s")
+                self._die(f"frames wait and none completed for {self._stall_timeout_s:g} s")
                 return

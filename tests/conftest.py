@@ -8,13 +8,13 @@ import pytest
 
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 
-HERE = Path(__file__).parent
+NEED_BROKER = [Path(__file__).parent / folder for folder in ("broker", "faults")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs the broker."""
+    """What lies in these folders runs on the real broker."""
     for item in items:
-        if HERE in item.path.parents:
+        if any(folder in item.path.parents for folder in NEED_BROKER):
             item.add_marker("broker")
 
 

@@ -1,0 +1,67 @@
+"""The networks: torchvision's ResNets, and the wrapper that turns pictures into probabilities.
+
+Everything an engine computes is in `Classifier`: uint8 pictures in, probabilities out. So normalisation and
+temperature can't differ between engines. Knows no files, no devices and no class names; never downloads weights.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from models.errors import ModelRefusedError
+
+ARCHITECTURES = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+)
+
+
+def build_network(arch: str, classes: int) -> nn.Module:
+    """A ResNet with random weights: float32 [n, 3, h, w], normalised, to logits [n, classes].
+
+    Raises:
+        ModelRefusedError: an architecture that isn't one of `ARCHITECTURES`.
+    """
+    if arch not in ARCHITECTURES:
+        raise ModelRefusedError(f"unknown architecture {arch!r}; expected one of {', '.join(ARCHITECTURES)}")
+    network: nn.Module = torchvision.models.get_model(arch, weights=None, num_classes=classes)
+    return network
+
+
+def expected_tensors(arch: str, classes: int) -> dict[str, Tensor]:
+    """Names, shapes and types of a network's weights, on the meta device: nothing is allocated."""
+    with torch.device("meta"):
+        return build_network(arch, classes).state_dict()
+
+
+class Classifier(nn.Module):
+    """uint8 [n, h, w, 3] to float32 probabilities [n, classes]: normalise, network, temperature, softmax.
+
+    Temperature divides the logits (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+    """
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float], temperature: float) -> None:
+        """`mean` and `std` are per channel, of pictures scaled to 0..1."""
+        super().__init__()
+        self.network = network
+        self.temperature = temperature
+        self.register_buffer("scale", 1 / (255 * torch.tensor(list(std)).view(1, 3, 1, 1)))
+        self.register_buffer("shift", -(torch.tensor(list(mean)) / torch.tensor(list(std))).view(1, 3, 1, 1))
+        self.scale: Tensor
+        self.shift: Tensor
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See the class; a permuted uint8 NHWC batch already has channels_last memory."""
+        normalised = pictures.permute(0, 3, 1, 2).to(self.scale.dtype) * self.scale + self.shift
+        logits = self.network(normalised).float() / self.temperature
+        return torch.softmax(logits, dim=1)

@@ -1,0 +1,53 @@
+"""Real worker processes for the fault tests: started through the command line, killed, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from streams.settings import Settings, to_environment
+
+
+class WorkerProcess:
+    """`lineside worker` with a model and the default recipe; its log is `worker.log` in the data directory."""
+
+    def __init__(self, settings: Settings, model_dir: Path, name: str = "worker") -> None:
+        self._settings = settings
+        self._model_dir = model_dir
+        self.log = settings.data_dir / f"{name}.log"
+        self._ready = settings.data_dir / f"{name}.ready"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self, timeout_s: float = 90.0) -> None:
+        self._ready.unlink(missing_ok=True)
+        command = [sys.executable, "-P", "-m", "streams.cli", "worker", "--default-recipe"]
+        command += ["--model", str(self._model_dir), "--ready-file", str(self._ready)]
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, env={**os.environ, **to_environment(self._settings)}
+            )
+        async with asyncio.timeout(timeout_s):
+            while not self._ready.exists():
+                assert self._process.poll() is None, self.log.read_text()[-2000:]
+                await asyncio.sleep(0.05)
+
+    @property
+    def status(self) -> int | None:
+        return self._process.poll() if self._process else None
+
+    def kill(self) -> None:
+        """SIGKILL, as the kernel's out-of-memory killer or a power cut would."""
+        assert self._process is not None
+        self._process.kill()
+        assert self._process.wait(10) == -signal.SIGKILL
+
+    async def stop(self, timeout_s: float = 60.0) -> int:
+        """SIGTERM; its exit status."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.terminate()
+        return await asyncio.to_thread(self._process.wait, timeout_s)

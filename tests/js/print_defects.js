@@ -1,0 +1,14 @@
+// Prints every defect as one line of JSON: node print_defects.js HOST:PORT http://HOST:PORT [TOPIC]
+const { Kafka, logLevel } = require('kafkajs')
+const { SchemaRegistry } = require('@kafkajs/confluent-schema-registry')
+
+const [broker, registryUrl, topic = 'lineside.defects'] = process.argv.slice(2)
+const registry = new SchemaRegistry({ host: registryUrl })
+const consumer = new Kafka({ brokers: [broker], logLevel: logLevel.ERROR }).consumer({ groupId: 'js-example' })
+
+async function main() {
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  await consumer.run({ eachMessage: async ({ message }) => console.log(JSON.stringify(await registry.decode(message.value))) })
+}
+main()
