@@ -22,6 +22,9 @@ from fastavro.schema import load_schema
 
 HERE = Path(__file__).resolve().parent
 EVENTS = ("FrameCaptured", "VerdictIssued", "DefectDetected", "DeadLetter", "Recipe")
+KEY_ORDER = (
+    "type", "name", "namespace", "doc", "items", "values", "symbols", "fields", "logicalType", "default",
+)  # fmt: skip
 HEAD = '''"""Records of every event, generated from the `.avsc` files by `python -m schemas.generate`; do not edit."""
 
 from __future__ import annotations
@@ -41,8 +44,18 @@ PYTHON_TYPES = {
 
 def expanded(name: str) -> dict[str, Any]:
     """The self-contained schema of one event: every named type is spelled out where it is first used."""
-    schema: dict[str, Any] = load_schema(HERE / f"lineside.{name}.avsc", _write_hint=False)
-    return {k: v for k, v in schema.items() if not k.startswith("__")}
+    schema: dict[str, Any] = ordered(load_schema(HERE / f"lineside.{name}.avsc", _write_hint=False))
+    return schema
+
+
+def ordered(schema: Any) -> Any:
+    """The same schema with keys in one order (fastavro's changes from run to run) and without fastavro's own marks."""
+    if isinstance(schema, list):
+        return [ordered(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: value if key == "default" else ordered(value) for key, value in schema.items() if key[:2] != "__"}
+    return {key: kept[key] for key in sorted(kept, key=KEY_ORDER.index)}
 
 
 def named_types(schema: Any) -> Iterator[dict[str, Any]]:

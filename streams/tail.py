@@ -160,10 +160,7 @@ async def tail(
     async with aclosing(aiter(subscribe_events(topic, begin, settings=settings, follow=follow))) as events:
         async for event in events:
             try:
-                if as_json:
-                    out.write(json_line(event) + "\n")
-                else:
-                    console.print(human_line(event))
+                out.write(json_line(event) + "\n" if as_json else _rendered(console, human_line(event)))
                 out.flush()
             except BrokenPipeError:
                 _discard_rest(out)
@@ -172,6 +169,12 @@ async def tail(
             if written == count:
                 break
     return written
+
+
+def _rendered(console: Console, line: Text) -> str:
+    with console.capture() as captured:  # rich itself would end the process at a closed pipe
+        console.print(line)
+    return captured.get()
 
 
 def _discard_rest(out: TextIO) -> None:

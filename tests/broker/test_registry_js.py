@@ -6,8 +6,10 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -54,15 +56,17 @@ def as_javascript_sees(value: Any) -> Any:
 
 
 async def lines_of(node: str, *arguments: str, count: int) -> list[Any]:
+    """The first lines that the example prints. It runs in a process group of its own: `node` may be a wrapper."""
     process = await asyncio.create_subprocess_exec(
-        node, "print_defects.js", *arguments, cwd=JS, stdout=asyncio.subprocess.PIPE
+        node, "print_defects.mjs", *arguments, cwd=JS, stdout=asyncio.subprocess.PIPE, start_new_session=True
     )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
             return [json.loads(await process.stdout.readline()) for _ in range(count)]
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.communicate()
 
 

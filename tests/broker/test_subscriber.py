@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import io
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -398,3 +399,13 @@ async def test_tail_stops_after_the_count(publisher: Publisher, settings: Settin
     out = io.StringIO()
     assert await asyncio.wait_for(tail(settings, "defects", "earliest", False, 2, True, out), 20) == 2
     assert out.getvalue().count("scratch 0.938") == 2
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_a_closed_pipe_ends_tail_quietly(publisher: Publisher, settings: Settings, as_json: bool) -> None:
+    """As in `lineside tail defects | head -1`."""
+    await publish(publisher, *map(defect, range(5)))
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "w") as out:
+        assert await asyncio.wait_for(tail(settings, "defects", "earliest", as_json, None, True, out), 20) == 0
