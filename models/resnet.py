@@ -1,7 +1,7 @@
 """The networks: torchvision's ResNets, and the wrapper that turns pictures into probabilities.
 
 Everything an engine computes is in `Classifier`: uint8 pictures in, probabilities out. So normalisation and
-temperature can't differ between engines. Knows no files, no devices and no class names; never downloads weights.
+temperature can't differ between engines. Knows no files, no engines and no class names; never downloads weights.
 """
 
 from collections.abc import Sequence
@@ -44,6 +44,12 @@ def expected_tensors(arch: str, classes: int) -> dict[str, Tensor]:
         return build_network(arch, classes).state_dict()
 
 
+def bf16_is_native() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; where it doesn't, float32 is faster."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 class Classifier(nn.Module):
     """uint8 [n, h, w, 3] to float32 probabilities [n, classes]: normalise, network, temperature, softmax.
 
@@ -61,7 +67,15 @@ class Classifier(nn.Module):
         self.shift: Tensor
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """See the class; a permuted uint8 NHWC batch already has channels_last memory."""
-        normalised = pictures.permute(0, 3, 1, 2).to(self.scale.dtype) * self.scale + self.shift
-        logits = self.network(normalised).float() / self.temperature
-        return torch.softmax(logits, dim=1)
+        """See the class."""
+        return torch.softmax(self.logits(pictures) / self.temperature, dim=1)
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """uint8 [n, h, w, 3] to float32 [n, classes], before temperature and softmax."""
+        logits: Tensor = self.network(self.normalised(pictures))
+        return logits.float()
+
+    def normalised(self, pictures: Tensor) -> Tensor:
+        """uint8 [n, h, w, 3] to [n, 3, h, w] of about zero mean and unit spread, in channels_last memory."""
+        scaled = pictures.permute(0, 3, 1, 2).to(torch.float32) * self.scale + self.shift
+        return scaled.to(next(self.network.parameters()).dtype)

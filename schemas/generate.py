@@ -44,7 +44,7 @@ PYTHON_TYPES = {
 
 def expanded(name: str) -> dict[str, Any]:
     """The self-contained schema of one event: every named type is spelled out where it is first used."""
-    schema: dict[str, Any] = ordered(load_schema(HERE / f"lineside.{name}.avsc", _write_hint=False))
+    schema: dict[str, Any] = ordered(load_schema(str(HERE / f"lineside.{name}.avsc"), _write_hint=False))
     return schema
 
 
@@ -149,7 +149,7 @@ def records_code(schemas: dict[str, dict[str, Any]]) -> str:
 
 def new_versions(schemas: dict[str, dict[str, Any]], ids: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str]]:
     """(row of ids.json, text of the history file) for every event that differs from its newest version."""
-    changed = []
+    changed: list[tuple[dict[str, Any], str]] = []
     for name, schema in schemas.items():
         text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         versions = [row["version"] for row in ids if row["record"] == name]

@@ -19,9 +19,9 @@ from typing import Any
 
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
-from models.artifact import Artifact, load_artifact
 from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 
+from models.artifact import Artifact, load_artifact
 from models.engines import open_engine
 from schemas.records import Precision, Recipe
 from streams.bus.admin import check_topics, wait_for_broker
@@ -182,7 +182,8 @@ class InspectionWorker:
 
     async def _unread(self) -> int:
         """Frames that are ready in Kafka and not fetched yet; sets the lag gauges on the way."""
-        consumer, unread = self._faust.consumer, 0
+        consumer: Any = self._faust.consumer
+        unread = 0
         for tp in consumer.assignment():
             end, committed = consumer.highwater(tp), consumer._committed_offset[tp]
             if end is not None and committed is not None:

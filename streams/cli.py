@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from schemas.records import Precision
+from streams.capture.folder import journal_of
 from streams.capture.source import Camera
 from streams.capture.synthetic import SyntheticOptions
 from streams.commands.options import ensure_data_dir, run, with_settings
@@ -191,7 +192,7 @@ def gateway(
         deadline_ms=deadline_ms,
         folder=folder,
         watch=watch,
-        journal=settings.data_dir / "gateway" / "watched.journal" if watch else None,
+        journal=journal_of(folder, settings.data_dir) if watch and folder else None,
         sku=sku,
         views=views,
         name_pattern=name_pattern,
@@ -261,7 +262,6 @@ def train(
     folder: Folder = None,
     labels: Labels = "folders",
     out: Annotated[Path | None, typer.Option(help="Directory of the model. Default: in the data directory.")] = None,
-    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Train a model on labelled pictures and show its held-out figures. Minutes on two cores.
@@ -272,7 +272,7 @@ def train(
 
     ensure_data_dir(settings)
     request = SourceRequest(kind=source, folder=folder, labels=labels)
-    asyncio.run(train_command(settings, request, out, seed, as_json))
+    asyncio.run(train_command(settings, request, out, as_json))
 
 
 def _precision(text: str) -> Precision:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import faust
-from faust.streams import _CStreamIterator
+from faust.streams import _CStreamIterator  # type: ignore[attr-defined]  # whether the compiled one is there
 from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
 
@@ -53,6 +53,7 @@ class ByteBoundedQueue(ThrowableQueue):  # type: ignore[type-arg]
     def __init__(self, maxsize: int, max_bytes: int, **options: Any) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
+        self._queue: Any  # asyncio's, a deque
         super().__init__(maxsize, **options)
 
     def qsize(self) -> int:

@@ -25,7 +25,7 @@ def tiny_artifact(model_id: str = "tiny", class_names: tuple[str, ...] = TINY_CL
     spec = Preprocessing(width=TINY_SIDE, height=TINY_SIDE)
     pictures = tiny_pictures(8, seed)
     classifier = Classifier(network, spec.mean, spec.std, 1.0)
-    _spread_scores(classifier, pictures)
+    _spread_scores(classifier, tiny_pictures(64, seed))
     with torch.inference_mode():
         scores = classifier(torch.from_numpy(pictures)).numpy()
     return Artifact(
@@ -58,8 +58,7 @@ def _spread_scores(classifier: Classifier, pictures: np.ndarray) -> None:
             module.momentum = None  # a plain average
     with torch.inference_mode():
         classifier.train()(torch.from_numpy(pictures))
-        network.fc.weight.mul_(4)
+        network.fc.weight.mul_(2)
         network.fc.bias.zero_()
         classifier.eval()
-        features = classifier(torch.from_numpy(pictures)).log()
-        network.fc.bias.sub_(features.mean(dim=0) - features.mean())
+        network.fc.bias.sub_(classifier.logits(torch.from_numpy(pictures)).mean(dim=0))

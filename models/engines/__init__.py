@@ -1,45 +1,23 @@
-"""Engines: what computes a model's scores. One interface, chosen by device and precision.
+"""Engines: a model ready on a device. `open_engine` chooses one and proves it with the model's golden vectors.
 
-Every engine takes uint8 pictures and gives float32 probabilities; none is handed out before the model's golden pictures
-gave the right scores in every batch size and place of the batch.
+Place in the flow: inspection opens an engine for each model and submits batches. Frameworks are imported when chosen.
 """
 
 from __future__ import annotations
-
-from concurrent.futures import Future
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from models.artifact import Artifact
-from models.engines.golden import check_golden
-from models.errors import ModelRefusedError
+from models.engines.base import Engine, PooledEngine
+from models.errors import ModelError, ModelRefusedError
+from models.resnet import bf16_is_native
 from schemas.records import Precision
 
-__all__ = ["BUCKETS", "Engine", "open_engine"]
+__all__ = ["DEVICES", "Engine", "check_golden", "open_engine"]
 
+DEVICES = ("auto", "openvino:CPU", "torch:cpu", "torch:cuda")
 BUCKETS = (1, 2, 4, 8, 16, 32)
-DEVICES = ("openvino:CPU", "torch:cpu", "torch:cuda")
-
-
-class Engine(Protocol):
-    """One model on one device. Not before `close` does it let go of the device."""
-
-    device: str  # one of DEVICES
-    precision: Precision
-    buckets: tuple[int, ...]  # batch sizes that are compiled; a batch is padded up to the next
-    concurrency: int  # batches that may be under way at once
-
-    def submit(self, batch: np.ndarray[Any, np.dtype[np.uint8]]) -> Future[np.ndarray[Any, np.dtype[np.float32]]]:
-        """Scores of a batch: contiguous uint8 [n, h, w, 3] to float32 [n, classes], n up to the largest bucket.
-
-        Returns at once; call it from one thread. The future raises BatchRefusedError for a batch that can't be taken and
-        DeviceFatalError where the device is lost. Scores that are not finite are handed on as they are.
-        """
-
-    def close(self) -> None:
-        """Finish what is under way and let go of the device."""
 
 
 def open_engine(
@@ -49,16 +27,23 @@ def open_engine(
     buckets: tuple[int, ...] = BUCKETS,
     threads: int | None = None,
 ) -> Engine:
-    """An engine that has given the artifact's golden scores; ModelRefusedError where it does not.
+    """An engine that has given the golden scores in every bucket, in every place of the batch.
 
-    `auto` is torch:cuda where CUDA is there, else openvino:CPU; an UNKNOWN precision is the device's best. `threads`
-    bounds the CPU threads of the engine (None: all cores).
+    `auto` is CUDA where there is one, else OpenVINO. Precision UNKNOWN takes the fastest that the device computes
+    natively and the artifact states a tolerance for. `threads` limits CPU threads.
+
+    Raises ModelError for an unknown device, ModelRefusedError for scores out of tolerance or a precision not to be had.
     """
+    if device not in DEVICES:
+        raise ModelError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}")
     if device == "auto":
         device = "torch:cuda" if torch.cuda.is_available() else "openvino:CPU"
-    if device not in DEVICES:
-        raise ModelRefusedError(f"unknown device {device!r}; expected auto, {', '.join(DEVICES)}")
-    engine = _open(artifact, device, precision, tuple(sorted(set(buckets))), threads)
+    if precision == Precision.UNKNOWN:
+        precision = next(p for p in _preferences(device) if p in artifact.tolerance)
+    if precision not in artifact.tolerance:
+        stated = ", ".join(artifact.tolerance)
+        raise ModelRefusedError(f"{artifact.model_id} states no tolerance for {precision}, only for {stated}")
+    engine = _opened(artifact, device, precision, buckets, threads)
     try:
         check_golden(engine, artifact)
     except BaseException:
@@ -67,13 +52,45 @@ def open_engine(
     return engine
 
 
-def _open(
+def check_golden(engine: Engine, artifact: Artifact) -> None:
+    """Run the golden vectors in every bucket, so that each is seen and each place is filled, in full batches.
+
+    Raises ModelRefusedError naming the bucket, the place and the difference.
+    """
+    pictures, scores = artifact.golden.pictures, artifact.golden.scores
+    allowed = artifact.tolerance[engine.precision]
+    for bucket in engine.buckets:
+        for start in range(0, len(pictures), bucket):
+            which = np.arange(start, start + bucket) % len(pictures)
+            came = engine.submit(pictures[which]).result()
+            worst = np.abs(came - scores[which]).max(axis=1)
+            if not (worst <= allowed).all():  # so written, a NaN is refused too
+                place = int(np.argmax(~(worst <= allowed)))
+                raise ModelRefusedError(
+                    f"{artifact.model_id} on {engine.device} {engine.precision}: golden vector {which[place]} at place "
+                    f"{place} of a batch of {bucket} differs by {worst[place]:.6f}; allowed is {allowed}"
+                )
+
+
+def _preferences(device: str) -> tuple[Precision, ...]:
+    """Precisions from the fastest to FP32, as far as the device computes them natively."""
+    if device == "torch:cuda":
+        return Precision.FP16, Precision.BF16, Precision.FP32
+    if device == "torch:cpu":
+        return (Precision.BF16, Precision.FP32) if bf16_is_native() else (Precision.FP32,)
+    from models.engines.openvino_engine import native_precision
+
+    return native_precision(), Precision.FP32
+
+
+def _opened(
     artifact: Artifact, device: str, precision: Precision, buckets: tuple[int, ...], threads: int | None
-) -> Engine:
-    if device == "openvino:CPU":  # imported here: each is a second of start-up that the other need not pay
-        from models.engines.openvino import OpenVinoEngine
+) -> PooledEngine:
+    framework, _, kind = device.partition(":")
+    if framework == "torch":
+        from models.engines.torch_engine import open_torch
 
-        return OpenVinoEngine(artifact, precision, buckets, threads)
-    from models.engines.torch import TorchEngine
+        return open_torch(artifact, kind, precision, buckets, threads)
+    from models.engines.openvino_engine import open_openvino
 
-    return TorchEngine(artifact, device.removeprefix("torch:"), precision, buckets, threads)
+    return open_openvino(artifact, precision, buckets, threads)

@@ -20,6 +20,7 @@ from schemas.records import VerdictIssued
 log = logging.getLogger(__name__)
 BLOCK = 1024  # records; measured: the last 1,024 of each of 4 partitions in 0.5 s
 POLL_MS = 500
+FETCH_WAIT_MS = 20  # the reader of the next partition waits for the last fetch of the one before
 
 
 class VerdictTail:
@@ -35,6 +36,7 @@ class VerdictTail:
             isolation_level="read_committed",
             max_partition_fetch_bytes=max_bytes,
             auto_offset_reset="earliest",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
 
     async def start(self) -> None:
@@ -53,20 +55,33 @@ class VerdictTail:
         async with self._lock:
             tp = TopicPartition(self._topic, partition)
             self._consumer.assign([tp])
-            begin = (await self._consumer.beginning_offsets([tp]))[tp]
-            high = (await self._consumer.end_offsets([tp]))[tp]
-            found: dict[tuple[int, UUID], VerdictIssued] = {}
-            while high > begin:
-                low = max(begin, high - BLOCK)
-                block: dict[tuple[int, UUID], VerdictIssued] = {}
-                async for v in self._verdicts(tp, low, high):
-                    if v.source_offset >= from_offset and v.source_topic == frames_topic:
-                        block.setdefault((v.source_offset, v.verdict_id), v)
-                if not block:
-                    break
-                found |= block  # blocks come newest first, so the older record of a verdict replaces the newer
-                high = low
-            return found
+            try:
+                return await self._tail(tp, frames_topic, from_offset)
+            finally:
+                self._consumer.unsubscribe()  # else it would go on fetching
+
+    async def _tail(
+        self, tp: TopicPartition, frames_topic: str, from_offset: int
+    ) -> dict[tuple[int, UUID], VerdictIssued]:
+        begin = (await self._consumer.beginning_offsets([tp]))[tp]
+        high = (await self._consumer.end_offsets([tp]))[tp]
+        found: dict[tuple[int, UUID], VerdictIssued] = {}
+        while high > begin:
+            low = max(begin, high - BLOCK)
+            block: dict[tuple[int, UUID], VerdictIssued] = {}
+            older = False
+            async for verdict in self._verdicts(tp, low, high):
+                if verdict.source_topic != frames_topic:
+                    continue
+                if verdict.source_offset >= from_offset:
+                    block.setdefault((verdict.source_offset, verdict.verdict_id), verdict)
+                else:
+                    older = True
+            if older and not block:  # a block without any verdict, such as of aborted records, says nothing
+                break
+            found |= block  # blocks come newest first, so the older record of a verdict replaces the newer
+            high = low
+        return found
 
     async def _verdicts(self, tp: TopicPartition, low: int, high: int) -> AsyncIterator[VerdictIssued]:
         """The verdicts among records `low` to `high` (exclusive)."""

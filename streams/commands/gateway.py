@@ -17,7 +17,8 @@ from streams.settings import Settings
 async def run_gateway_command(settings: Settings, request: SourceRequest, as_json: bool) -> None:
     """Publish until the source ends or SIGINT or SIGTERM comes; frames in flight are finished first."""
     source, ui, counts, stop = make_source(request), Ui(), Counts(), asyncio.Event()
-    with stop_on_signals(stop), ui.progress("frames", source.total) as bar:
+    with stop_on_signals(stop), ui.bars() as make:
+        bar = make("frames", source.total)
 
         def progress(now: Counts) -> None:
             nonlocal counts

@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from models.evaluate import Rate, rate
-
 from schemas.records import DeadLetter, Outcome, VerdictIssued
 
 DECIDED = (Outcome.OK, Outcome.NG)

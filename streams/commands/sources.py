@@ -6,17 +6,17 @@ Knows every kind of source; knows nothing of Kafka.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from models.dataset import Example
-
+from models.dataset import Example, Split, split_of
 from models.preprocess import EncodedImage
 from schemas.records import Encoding, VerdictIssued
 from streams.capture.elpv import ElpvSource, cells
 from streams.capture.folder import FolderOptions, FolderSource
+from streams.capture.frames import sha256_of
 from streams.capture.naming import CsvLabels, FolderLabels, NamePattern, NoLabels
 from streams.capture.source import Camera, Source
 from streams.capture.synthetic import SyntheticOptions, SyntheticSource, take, trigger
@@ -24,7 +24,7 @@ from streams.errors import CallerError
 
 TRAINING_SEED = 7_000_000  # far from the seeds of cameras: no training picture is ever inspected
 TRAINING_PICTURES = 1_800
-TRAINING_SHARES = ((0.75, "train"), (0.9, "validation"), (1.0, "test"))
+TRAINING_SHARES: tuple[tuple[float, Split], ...] = ((0.75, "train"), (0.9, "validation"), (1.0, "test"))
 
 
 DEMO_CAMERA = Camera("demo", "line-1", "station-1", "camera-1")
@@ -92,7 +92,7 @@ async def training_examples(request: SourceRequest, on_progress: Callable[[int, 
     if request.kind is SourceKind.ELPV:
         return _elpv_examples()
     if request.kind is SourceKind.FOLDER:
-        return [e async for e in _folder_examples(request)]
+        return [example async for example in _folder_examples(request)]
     return _synthetic_examples(request.synthetic, on_progress)
 
 
@@ -101,6 +101,8 @@ def held_out(request: SourceRequest) -> Callable[[VerdictIssued], bool] | None:
     if request.kind is SourceKind.ELPV:
         test = {cell.name for cell in cells() if cell.split == "test"}
         return lambda verdict: verdict.part_id in test
+    if request.kind is SourceKind.FOLDER:
+        return lambda verdict: split_of(verdict.part_id or verdict.image_sha256) == "test"
     return None
 
 
@@ -128,12 +130,21 @@ def _synthetic_examples(options: SyntheticOptions, on_progress: Callable[[int, i
     return examples
 
 
+async def _folder_examples(request: SourceRequest) -> AsyncIterator[Example]:
+    """The folder's labelled pictures; a picture without part id counts as a part of its own."""
+    async for shot in folder_source(request):
+        if shot.label is not None:
+            digest = sha256_of(shot.data)
+            image = EncodedImage(shot.data, shot.encoding, shot.width, shot.height, shot.stride, shot.bits, digest)
+            yield Example(image=image, label=shot.label, part_id=shot.part_id or digest)
+
+
 def _elpv_examples() -> list[Example]:
     """The 1,968 training cells; every eighth is kept for validation, the 656 test cells for the held-out figure."""
     examples, trained = [], 0
     for cell in cells():
         trained += cell.split == "train"
-        split = "validation" if cell.split == "train" and trained % 8 == 0 else cell.split
+        split: Split = "validation" if cell.split == "train" and trained % 8 == 0 else cell.split
         image = EncodedImage(data=cell.read(), encoding=Encoding.PNG)
         examples.append(Example(image=image, label=cell.label, part_id=cell.name, split=split))
     return examples

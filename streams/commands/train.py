@@ -1,4 +1,4 @@
-"""The model of a demo: trained once from the source's own kind of pictures, kept in the data directory.
+"""`lineside train`, and the model of a demo: trained once from the source's own kind of pictures, then kept.
 
 Knows how to ask for pictures and for training; what a good model is, `models/train.py` knows.
 """
@@ -6,20 +6,31 @@ Knows how to ask for pictures and for training; what a good model is, `models/tr
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from models.artifact import save_artifact
-from models.train import TrainSpec
-
+from models.artifact import Artifact, load_artifact, save_artifact
+from models.dataset import Example
+from models.fit import FitSpec
+from models.preprocess import Preprocessing
+from models.train import Progress, TrainSpec, train
 from streams.commands.sources import SourceKind, SourceRequest, training_examples
 from streams.commands.ui import Ui
 from streams.settings import Settings
 
 SPECS = {
     SourceKind.SYNTHETIC: TrainSpec(model_id="synthetic-resnet18"),
-    SourceKind.ELPV: TrainSpec(model_id="elpv-resnet18"),
+    SourceKind.ELPV: TrainSpec(
+        model_id="elpv-resnet18",
+        preprocessing=Preprocessing(width=128, height=128),
+        fit=FitSpec(epochs=20),
+    ),
     SourceKind.FOLDER: TrainSpec(model_id="folder-resnet18"),
 }
+STAGES = {"decode": "decoding", "fit": "training", "measure": "measuring"}
 
 
 async def ensure_model(settings: Settings, request: SourceRequest, ui: Ui) -> Path:
@@ -27,13 +38,60 @@ async def ensure_model(settings: Settings, request: SourceRequest, ui: Ui) -> Pa
     spec = SPECS[request.kind]
     directory = settings.data_dir / "models" / spec.model_id
     if not (directory / "model.json").exists():
+        ui.say(f"Training {spec.model_id}, once; it is kept in {directory}")
         await make_model(request, spec, directory, ui)
     return directory
 
 
-async def make_model(request: SourceRequest, spec: TrainSpec, directory: Path, ui: Ui) -> None:
-    """Train a model of the source's pictures into `directory`, with progress and the held-out figure."""
-    with ui.progress("pictures", None) as bar:
-        examples = await training_examples(request, bar)
-    artifact = await asyncio.to_thread(_train, examples, spec, ui)
+async def make_model(request: SourceRequest, spec: TrainSpec, directory: Path, ui: Ui) -> Artifact:
+    """Train on labelled pictures of the source into `directory`, with progress; gives the saved artifact."""
+    with ui.bars() as make:
+        bar = make("pictures", None)
+        examples = await training_examples(request, lambda done, total: bar(done, total=total))
+    artifact = await _in_thread(examples, spec, ui)
     save_artifact(artifact, directory)
+    return load_artifact(directory)
+
+
+async def train_command(settings: Settings, request: SourceRequest, out: Path | None, as_json: bool) -> None:
+    """Train and show the held-out figures."""
+    ui, spec = Ui(), SPECS[request.kind]
+    directory = out or settings.data_dir / "models" / spec.model_id
+    artifact = await make_model(request, spec, directory, ui)
+    if as_json:
+        print(json.dumps({"model": str(directory), "sha256": artifact.sha256, **artifact.metrics}, indent=2))
+    else:
+        ui.table(f"{artifact.model_id} · held-out part alone", held_out_rows(artifact.metrics["test"]))
+        ui.say(f"kept in {directory}")
+
+
+def held_out_rows(metrics: Any) -> list[tuple[str, str]]:
+    """Name and value of the test split's figures."""
+    rows = []
+    for name in ("accuracy", "escape", "overkill", "class_accuracy"):
+        rate = metrics[name]
+        interval = f"[{rate['low']:.1%} to {rate['high']:.1%}]" if rate["value"] is not None else ""
+        value = f"{rate['value']:.1%}" if rate["value"] is not None else "n/a"
+        rows.append((name.replace("_", " "), f"{value} {interval} of {rate['total']}"))
+    return rows
+
+
+async def _in_thread(examples: Sequence[Example], spec: TrainSpec, ui: Ui) -> Artifact:
+    """Train off the event loop; a cancelled wait (Ctrl-C) ends the training at its next step."""
+    cancelled = threading.Event()
+    bars: dict[str, Any] = {}
+    with ui.bars() as make:
+
+        def show(progress: Progress) -> None:
+            if cancelled.is_set():
+                raise KeyboardInterrupt
+            if progress.stage not in bars:
+                bars[progress.stage] = make(STAGES[progress.stage], progress.total)
+            note = f"loss {progress.loss:.3f}" if progress.loss is not None else ""
+            bars[progress.stage](progress.done, note)
+
+        try:
+            return await asyncio.to_thread(train, examples, spec, show)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise

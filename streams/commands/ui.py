@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,62 +13,75 @@ from rich.table import Table
 
 from streams.commands.report import Report
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Moves a bar to the number done so far; `total` and `note` change what stands beside it."""
+
+    def __call__(self, done: int, note: str = "", total: int | None = None) -> None: ...
+
+
+MakeBar = Callable[[str, int | None], Advance]
 
 
 class Ui:
-    """The terminal. On no terminal the bars are left out and the steps remain as lines."""
+    """The terminal. Where stderr is none, bars are left out and the steps remain as lines."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
-        self._progress: Progress | None = None
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False)
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time one step that has no measurable progress."""
         started = time.monotonic()
         yield
-        self.say(f"[green]✓[/] {name} ({time.monotonic() - started:.1f} s)")
+        self.say(f"✓ {name} ({time.monotonic() - started:.1f} s)")
 
     @contextlib.contextmanager
-    def progress(self, name: str, total: int | None) -> Iterator[Advance]:
-        """A bar; call what is given with the number done so far."""
-        outermost = self._progress is None
-        bars = self._progress or Progress(
-            TextColumn("{task.description:<16}"),
+    def bars(self) -> Iterator[MakeBar]:
+        """Progress bars, one under the other, with rate and time left."""
+        columns = (
+            TextColumn("{task.description:<12}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
-            console=self._console,
         )
-        if outermost:
-            self._progress = bars
-            bars.start()
-        task = bars.add_task(name, total=total, note="")
-        try:
-            yield lambda done: bars.update(task, completed=done)
-        finally:
-            if outermost:
-                bars.stop()
-                self._progress = None
+        with Progress(*columns, console=self._console, disable=not self._console.is_terminal) as progress:
+
+            def make(name: str, total: int | None) -> Advance:
+                task = progress.add_task(name, total=total, note="", rate="")
+
+                def advance(done: int, note: str = "", total: int | None = None) -> None:
+                    speed = progress.tasks[task].speed
+                    more: dict[str, Any] = {"total": total} if total is not None else {}
+                    rate = f"{speed:.0f}/s" if speed else ""
+                    progress.update(task, completed=done, note=note, rate=rate, **more)
+
+                return advance
+
+            yield make
+
+    def table(self, title: str, rows: Iterable[tuple[str, str]]) -> None:
+        """Two columns: name and value."""
+        table = Table(title=title, show_header=False, title_justify="left")
+        table.add_column(style="bold")
+        table.add_column()
+        for row in rows:
+            table.add_row(*row)
+        self._console.print(table)
 
     def report(self, figures: Report) -> None:
         """The table at the end of a run."""
-        table = Table(title=f"Lineside · {figures.source}", show_header=False, title_justify="left")
-        table.add_column(style="bold")
-        table.add_column()
-        for name, value in rows(figures):
-            table.add_row(name, value)
-        self._console.print(table)
+        self.table(f"Lineside · {figures.source}", report_rows(figures))
 
 
-def rows(figures: Report) -> Iterator[tuple[str, str]]:
-    """The table's lines: name and value with unit."""
+def report_rows(figures: Report) -> Iterator[tuple[str, str]]:
+    """The report's lines: name and value with unit."""
     yield "frames", str(figures.frames)
     yield "verdicts", f"{figures.verdicts}  ({', '.join(f'{k} {v}' for k, v in figures.outcomes.items())})"
     yield "lost", str(figures.lost)
@@ -82,11 +95,8 @@ def rows(figures: Report) -> Iterator[tuple[str, str]]:
     yield "trigger to verdict", ", ".join(f"{k} {_number(v, 'ms')}" for k, v in figures.latency_ms.items())
     yield "throughput", _number(figures.images_per_s, "images/s")
     yield "engine", f"{figures.engine}, model {figures.model_id or 'none'}"
-    yield (
-        "batches",
-        ", ".join(f"{times} of {size}" for size, times in figures.batches.items()) or "none",
-    )
+    yield "batches", ", ".join(f"{times} of {size}" for size, times in figures.batches.items()) or "none"
 
 
-def _number(value: Any, unit: str) -> str:
+def _number(value: float | None, unit: str) -> str:
     return "n/a" if value is None else f"{value:.1f} {unit}"

@@ -130,7 +130,8 @@ async def _capture_and_wait(
 ) -> None:
     """Run the gateway to its end, then wait until every frame is accounted for or nothing has come for SILENCE_S."""
     total = source.total
-    with ui.progress("frames captured", total) as captured, ui.progress("verdicts", total) as judged:
+    with ui.bars() as make:
+        captured, judged = make("captured", total), make("verdicts", total)
         gateway = asyncio.create_task(run_gateway(settings, source, lambda counts: captured(counts.confirmed)))
         done, since = 0, time.monotonic()
         async for _ in _every(0.1):

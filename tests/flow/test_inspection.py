@@ -347,6 +347,12 @@ async def test_a_late_frame_is_never_decoded_and_gets_the_recipes_action(
     assert line.engine.batches == []
 
 
+async def test_a_late_frame_that_nobody_may_decide_is_late_above_all(make: MakeBench) -> None:
+    line = make(recipes=RecipeBook())
+    await line.run(shown(0, OK_LEVEL, deadline_ms=100, gateway_ms=5000))
+    assert outcomes(line.verdicts) == [(Outcome.ERROR, Reason.LATE)]
+
+
 async def test_a_frame_in_time_is_inspected(line: Bench) -> None:
     await line.run(shown(0, OK_LEVEL, deadline_ms=60_000))
     assert outcomes(line.verdicts) == [(Outcome.OK, Reason.SCORE)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from itertools import permutations
 
@@ -59,7 +59,7 @@ async def setup() -> Setup:
 
 
 @pytest.fixture(autouse=True)
-async def _closed(setup: Setup) -> Iterator[None]:
+async def _closed(setup: Setup) -> AsyncIterator[None]:
     yield
     setup.outbox.close()
 
@@ -200,7 +200,7 @@ async def test_a_send_that_fails_ends_the_process_and_nothing_from_it_on_is_acke
 
 
 async def test_an_ack_that_fails_ends_the_process(setup: Setup) -> None:
-    slot = setup.outbox.lane.open(0, Entry(1, lambda: 1 / 0))  # type: ignore[arg-type,return-value]
+    slot = setup.outbox.lane.open(0, Entry(1, lambda: 1 / 0))  # type: ignore[arg-type]
     setup.outbox.decide(slot, outputs(0))
     await settle()
     setup.sender.confirm()

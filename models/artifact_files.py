@@ -1,0 +1,74 @@
+"""Reading and writing a model's files as untrusted bytes: size limits, strict JSON, exact keys, sane headers.
+
+Used by `artifact.py` alone. What is verified is what is used: every file is read once. Knows no meaning of any key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any
+
+from models.errors import ModelRefusedError
+
+MANIFEST, WEIGHTS, GOLDEN = "model.json", "weights.safetensors", "golden.safetensors"
+MAX_BYTES = {MANIFEST: 1 << 20, WEIGHTS: 1 << 30, GOLDEN: 64 << 20}
+MAX_HEADER_BYTES = 1 << 20  # of a safetensors file; a ResNet-152's takes 90 kB
+
+
+def read(directory: Path, name: str) -> bytes:
+    """A whole file; ModelRefusedError where it is missing, too large or no plain file."""
+    path = directory / name
+    try:
+        if not path.is_file():
+            raise ModelRefusedError(f"{name} is missing in {directory}")
+        if (size := path.stat().st_size) > MAX_BYTES[name]:
+            raise ModelRefusedError(f"{name} has {size} bytes; expected at most {MAX_BYTES[name]}")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelRefusedError(f"{path} can't be read: {error.strerror}") from error
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def parse_json(name: str, data: bytes) -> object:
+    """Strict JSON: no key twice, no NaN or infinity; ModelRefusedError otherwise."""
+    try:
+        return json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ModelRefusedError(f"{name} isn't valid JSON: {error}") from error
+
+
+def check_keys(what: str, value: object, expected: Set[str]) -> Mapping[str, Any]:
+    """The value, if it is a mapping with exactly these keys; ModelRefusedError otherwise."""
+    if not isinstance(value, Mapping):
+        raise ModelRefusedError(f"{what} must be an object; came {type(value).__name__}")
+    missing, extra = sorted(expected - set(value)), sorted(set(value) - expected)
+    if missing or extra:
+        raise ModelRefusedError(f"{what}: missing keys {missing}, unknown keys {extra}")
+    return value
+
+
+def check_header(name: str, data: bytes) -> None:
+    """A safetensors file's header has a sane length; ModelRefusedError otherwise."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(MAX_HEADER_BYTES, len(data) - 8):
+        raise ModelRefusedError(f"{name} claims a header of {length} bytes in a file of {len(data)}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(result := dict(pairs)) != len(pairs):
+        raise ValueError("a key stands twice")
+    return result
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number")

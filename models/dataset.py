@@ -1,0 +1,116 @@
+"""Labelled pictures for training and measuring: class order, splits by part, and the decoded cache.
+
+Place in the flow: sources make `Example`s, training turns them into arrays here, by the one path of preprocessing.
+Knows no network, and not where pictures come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from models.artifact import U8
+from models.errors import DatasetError
+from models.evaluate import I64
+from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_input
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.15  # of parts; the rest is the test split
+_DECODE_THREADS = 2  # decoding lets go of the GIL, and training waits for all of it anyway
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled picture. All pictures of a part belong to one split; None leaves the choice to its part id."""
+
+    image: EncodedImage
+    label: str
+    part_id: str
+    split: Split | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """A split in memory: prepared pictures, uint8 [n, h, w, 3], and indices into the class order, int64 [n]."""
+
+    pictures: U8
+    labels: I64
+
+
+def class_order(labels: Iterable[str], good: str) -> tuple[str, ...]:
+    """The good class first, then defects in natural order (defect2 before defect10).
+
+    Raises DatasetError unless there are good and bad pictures.
+    """
+    names = set(labels)
+    if good not in names or len(names) < 2:
+        came = ", ".join(sorted(names)) or "none"
+        raise DatasetError(f"expected pictures labelled {good!r} and of at least one defect; came labels: {came}")
+    return (good, *sorted(names - {good}, key=_natural))
+
+
+def split_of(part_id: str) -> Split:
+    """The split of a part by its id alone: it stays where it is when the data set grows."""
+    place = int.from_bytes(hashlib.sha256(part_id.encode()).digest()[:8], "big") / 2**64
+    if place < TRAIN_SHARE:
+        return "train"
+    return "validation" if place < TRAIN_SHARE + VALIDATION_SHARE else "test"
+
+
+def by_split(examples: Sequence[Example], classes: Sequence[str]) -> dict[Split, list[Example]]:
+    """The examples of each split.
+
+    Raises DatasetError for a part in two splits, a class that is never trained, or a split without good or bad parts.
+    """
+    splits: dict[Split, list[Example]] = {name: [] for name in SPLITS}
+    homes: dict[str, set[Split]] = defaultdict(set)
+    for example in examples:
+        split = example.split or split_of(example.part_id)
+        splits[split].append(example)
+        homes[example.part_id].add(split)
+    if torn := next((part for part, found in homes.items() if len(found) > 1), None):
+        raise DatasetError(f"part {torn} is in the splits {', '.join(sorted(homes[torn]))}; a part belongs to one")
+    trained = {example.label for example in splits["train"]}
+    if missing := [name for name in classes if name not in trained]:
+        raise DatasetError(f"the train split has no picture of {', '.join(missing)}; give more, or set the splits")
+    for name, members in splits.items():
+        if len({example.label == classes[0] for example in members}) < 2:
+            raise DatasetError(f"the {name} split needs good and bad parts; came {len(members)} pictures of one kind")
+    return splits
+
+
+def load(
+    examples: Sequence[Example], classes: Sequence[str], spec: Preprocessing, on_loaded: Callable[[], None]
+) -> Pictures:
+    """Decode and prepare once, into memory; `on_loaded` is called after each picture.
+
+    Raises DatasetError naming the first picture that can't be decoded.
+    """
+
+    def one(example: Example) -> U8:
+        try:
+            return load_input(example.image, spec)
+        except RejectedImageError as error:
+            raise DatasetError(
+                f"the picture of part {example.part_id} ({example.label}) is unusable: {error}"
+            ) from error
+
+    pictures = np.empty((len(examples), spec.height, spec.width, 3), np.uint8)
+    with ThreadPoolExecutor(_DECODE_THREADS, "dataset") as pool:
+        for index, prepared in enumerate(pool.map(one, examples)):
+            pictures[index] = prepared
+            on_loaded()
+    index_of = {name: index for index, name in enumerate(classes)}
+    return Pictures(pictures, np.array([index_of[example.label] for example in examples], np.int64))
+
+
+def _natural(name: str) -> list[Any]:
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name) if part]
