@@ -50,6 +50,16 @@ def bf16_is_native() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+def stages(network: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
+    """What a ResNet's four stages give for inputs [n, 3, h, w]: [n, c, h/4, w/4] and so on down to h/32, w/32."""
+    at = network.maxpool(network.relu(network.bn1(network.conv1(inputs))))  # type: ignore[operator]
+    found: list[Tensor] = []
+    for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
+        at = stage(at)  # type: ignore[operator]
+        found.append(at)
+    return tuple(found)
+
+
 class Classifier(nn.Module):
     """uint8 [n, h, w, 3] to float32 probabilities [n, classes]: normalise, network, temperature, softmax.
 

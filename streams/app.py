@@ -141,21 +141,20 @@ class InspectionWorker:
             await self._drain()
             observer.cancel()
             self._watchdog.stop()
-            await self._faust.stop()
             self.inspection.close()
             for room in self._rooms.values():
                 room.close()
             self._pool.close()
 
     async def _drain(self) -> None:
+        """Stop Faust: it takes in nothing more, waits until every event it handed over is acknowledged, and commits."""
         log.info("stopping: %d frames under way are finished first", self.inspection.in_flight)
         try:
-            await asyncio.wait_for(self.inspection.drain(), DRAIN_TIMEOUT_S)
+            await asyncio.wait_for(self._faust.stop(), DRAIN_TIMEOUT_S)
         except TimeoutError:
             end_process(
                 f"{self.inspection.in_flight} frames were not finished within {DRAIN_TIMEOUT_S:.0f} s of the stop"
             )
-        await self._faust.consumer.commit()
 
     def _take_recipe(self, recipe: Recipe, published_at: datetime) -> None:
         if not self.recipes.add(recipe, published_at):

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import hashlib
-import json
 import os
 import resource
 import statistics
@@ -26,15 +26,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from models.artifact import ModelClass, make_artifact, save_artifact
+from models.artifact import Artifact, Golden, ModelClass, save_artifact
 from models.preprocess import EncodedImage, Preprocessing
-from models.resnet import build
+from models.resnet import Classifier, build_network
 from schemas.records import Encoding, FrameCaptured, Precision, VerdictIssued
 from streams.app import WorkerOptions, load_models
 from streams.bus.admin import ensure_topics
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
+from streams.bus.offsets import end_offsets
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Subscription
@@ -45,6 +47,7 @@ from streams.inspection.engine_room import EngineRoom, RoomLimits
 from streams.settings import Settings, to_environment
 from streams.topics import FRAMES, VERDICTS, station_key, topic_specs
 
+BATCHES = (8, 16, 32)
 DISTINCT = 64
 LINES = 8
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -57,10 +60,49 @@ class Measured:
     rate: float
     cpu_s: dict[str, float]
 
+    @property
+    def cpu_text(self) -> str:
+        return "(CPU " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.cpu_s.items()) + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is measured."""
+
+    precision: str
+    model_dir: Path
+    pictures: Sequence[bytes]
+
+    @property
+    def options(self) -> WorkerOptions:
+        return WorkerOptions([self.model_dir], precision=Precision[self.precision.upper()])
+
 
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def random_artifact(arch: str) -> Artifact:
+    """A model of random weights at 224 x 224: speed does not depend on what it has learnt."""
+    torch.manual_seed(0)
+    spec = Preprocessing()
+    network = build_network(arch, 6)
+    classifier = Classifier(network, spec.mean, spec.std, 1.0).eval()
+    pictures = np.random.default_rng(0).integers(0, 256, (8, spec.height, spec.width, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        scores = classifier(torch.from_numpy(pictures)).numpy()
+    return Artifact(
+        model_id=f"random-{arch}",
+        arch=arch,
+        classes=tuple(ModelClass(f"c{i}", "defect" if i else "good", 0.9 if i else None) for i in range(6)),
+        preprocessing=spec,
+        unsure_band=0.0,
+        tolerance={Precision.FP32: 0.01, Precision.BF16: 0.2},
+        weights={name: value.detach().clone() for name, value in network.state_dict().items()},
+        golden=Golden(pictures, scores),
+        created_at=datetime.now(UTC),
+    )
 
 
 class NoWatcher:
@@ -69,20 +111,21 @@ class NoWatcher:
     def batch_done(self, size: int, seconds: float) -> None: ...
 
 
-async def in_process(settings: Settings, model_dir: Path, pictures: Sequence[bytes], frames: int) -> Measured:
+async def in_process(settings: Settings, run: Bench, max_batch: int, frames: int) -> Measured:
     """The same engine room, fed without a broker; the engine is opened anew, as in a worker."""
-    options = WorkerOptions([model_dir], precision=Precision[PRECISION])
-    (model,) = await asyncio.to_thread(load_models, settings, options)
+    settings = dataclasses.replace(settings, max_batch=max_batch)
+    (model,) = await asyncio.to_thread(load_models, settings, run.options)
     pool = DecodePool(settings.decode_threads or os.cpu_count() or 1)
-    room = EngineRoom(model, pool, RoomLimits(settings.max_batch, settings.linger_ms / 1000, 60.0), NoWatcher(), sys.exit)
-    images = [EncodedImage(p, Encoding.JPEG, 640, 480, sha256=hashlib.sha256(p).hexdigest()) for p in pictures]
-    gate = asyncio.Semaphore(8 * settings.max_batch)
+    limits = RoomLimits(max_batch, settings.linger_ms / 1000, 60.0)
+    room = EngineRoom(model, pool, limits, NoWatcher(), sys.exit)
+    images = [EncodedImage(p, Encoding.JPEG, 640, 480, sha256=hashlib.sha256(p).hexdigest()) for p in run.pictures]
+    gate = asyncio.Semaphore(8 * max_batch)
 
     async def one(number: int) -> None:
         async with gate:
             await room.score(images[number % len(images)], float("inf"))
 
-    await asyncio.gather(*(one(i) for i in range(4 * settings.max_batch)))
+    await asyncio.gather(*(one(i) for i in range(2 * max_batch)))
     before, started = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     await asyncio.gather(*(one(i) for i in range(frames)))
     seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF)
@@ -118,32 +161,55 @@ async def preload(settings: Settings, pictures: Sequence[bytes], frames: int) ->
         await asyncio.gather(*sent)
 
 
-async def streamed(settings: Settings, model_dir: Path, broker_pid: int, frames: int) -> Measured:
-    """A worker process over the preloaded topic."""
-    arguments = ["worker", "--model", str(model_dir), "--default-recipe", "--precision", PRECISION.lower()]
-    worker = Child(
-        arguments, to_environment(settings), settings.data_dir / "worker.log", settings.data_dir / "worker.ready"
-    )
-    times, broker_before = [], cpu_seconds(broker_pid)
+async def streamed(settings: Settings, run: Bench, broker_pid: int, frames: int) -> Measured:
+    """A worker process over the preloaded topic; its verdicts are read only when all are there."""
+    arguments = ["worker", "--model", str(run.model_dir), "--default-recipe", "--precision", run.precision]
+    logs = settings.data_dir
+    worker = Child(arguments, to_environment(settings), logs / "worker.log", logs / "worker.ready")
     await worker.start()
     assert worker.pid is not None
-    cpu_at_start = cpu_seconds(worker.pid)
-    subscription: Subscription[VerdictIssued] = Subscription(VERDICTS, "earliest", settings=settings)
-    last = 0
-    while len(times) < frames:  # count only now and then: a busy reader would take CPU from what is measured
-        await asyncio.sleep(2)
-        subscription = Subscription(VERDICTS, "earliest", settings=settings, follow=False)
-        if (ends := sum((await end_counts(settings)).values())) < frames:
-            last = ends
-            continue
-        times = [event.timestamp async for event in subscription]
-    used = {"worker": cpu_seconds(worker.pid) - cpu_at_start, "broker": cpu_seconds(broker_pid) - broker_before}
+    before = {"worker": cpu_seconds(worker.pid), "broker": cpu_seconds(broker_pid)}
+    while sum((await end_offsets(settings.bootstrap, settings.topic_prefix + VERDICTS.name)).values()) < frames:
+        await asyncio.sleep(1)
+    used = {"worker": cpu_seconds(worker.pid) - before["worker"], "broker": cpu_seconds(broker_pid) - before["broker"]}
     await worker.stop()
-    assert last < frames
-    return Measured((frames - 1) / (max(times) - min(times)).total_seconds(), used)
+    subscription: Subscription[VerdictIssued] = Subscription(VERDICTS, "earliest", settings=settings, follow=False)
+    times = sorted([event.timestamp async for event in subscription])
+    return Measured((frames - 1) / (times[-1] - times[0]).total_seconds(), used)
 
 
-async def end_counts(settings: Settings) -> dict[int, int]:
-    from streams.bus.offsets import end_offsets
+async def main(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder, EmbeddedBroker(BrokerConfig(Path(folder) / "broker")) as broker:
+        settings = Settings(bootstrap_servers=broker.bootstrap_servers, data_dir=Path(folder))
+        run = Bench(options.precision, Path(folder) / "model", drawn_pictures())
+        save_artifact(random_artifact(options.arch), run.model_dir)
+        tried = {size: (await in_process(settings, run, size, options.frames // 8)).rate for size in BATCHES}
+        best = max(tried, key=lambda size: tried[size])
+        print(f"in-process by batch size: { {size: round(rate) for size, rate in tried.items()} }, best {best}")
+        ratios = []
+        for pair in range(options.pairs):
+            at = dataclasses.replace(settings, topic_prefix=f"pair{pair}.")
+            await preload(at, run.pictures, options.frames)
+            alone = await in_process(settings, run, best, options.frames)
+            through = await streamed(at, run, broker.pid, options.frames)
+            ratios.append(through.rate / alone.rate)
+            print(
+                f"pair {pair + 1}: in-process {alone.rate:.1f}/s {alone.cpu_text}, "
+                f"through Kafka and Faust {through.rate:.1f}/s {through.cpu_text}, ratio {ratios[-1]:.3f}",
+                flush=True,
+            )
+        print(f"median ratio {statistics.median(ratios):.3f} over {len(ratios)} pairs of {options.frames} frames")
 
-    return await end_offsets(settings.bootstrap, settings.topic_prefix + VERDICTS.name)
+
+def drawn_pictures() -> list[bytes]:
+    drawn = SyntheticOptions(frames=DISTINCT)
+    return [take(drawn, trigger(drawn, number).part) for number in range(DISTINCT)]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=8000)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--arch", default="resnet18")
+    parser.add_argument("--precision", default="bf16")
+    asyncio.run(main(parser.parse_args()))

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
 
 from streams.bus.connect import partitions_of, reaching
+
+COORDINATOR_TIMEOUT_S = 20.0
 
 
 async def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
@@ -22,5 +31,11 @@ async def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
 
 async def committed_offsets(admin: AIOKafkaAdminClient, group: str, topic: str) -> dict[int, int]:
     """What `group` has committed of `topic` (full name), by partition; partitions without a commit are left out."""
-    found = await admin.list_consumer_group_offsets(group)
+    async with asyncio.timeout(COORDINATOR_TIMEOUT_S):
+        while True:
+            try:
+                found = await admin.list_consumer_group_offsets(group)
+                break
+            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
+                await asyncio.sleep(0.1)  # a young broker makes its topic of offsets when first asked
     return {tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0}
