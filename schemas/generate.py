@@ -101,7 +101,9 @@ class Shape:
         build = {"enum": f"{self.name}(%s)", "record": f"{self.name}.from_avro(%s)", "plain": "%s"}[self.kind]
         if self.container == "array":
             return f"tuple({build % 'item'} for item in {value})" if self.kind != "plain" else f"tuple({value})"
-        return f"None if {value} is None else {build % value}" if self.nullable and self.kind != "plain" else build % value
+        return (
+            f"None if {value} is None else {build % value}" if self.nullable and self.kind != "plain" else build % value
+        )
 
 
 def default_code(shape: Shape, default: Any) -> str:
@@ -132,7 +134,11 @@ def record_code(schema: dict[str, Any], kinds: dict[str, str]) -> Iterator[str]:
     yield "\n    @classmethod"
     yield f"    def from_avro(cls, value: Mapping[str, Any]) -> {name}:"
     yield '        """The record from what fastavro read."""'
-    yield "        return cls(" + ", ".join(f'{f["name"]}={s.from_avro(f"""value["{f["name"]}"]""")}' for f, s in shapes) + ")"
+    yield (
+        "        return cls("
+        + ", ".join(f'{f["name"]}={s.from_avro(f"""value["{f["name"]}"]""")}' for f, s in shapes)
+        + ")"
+    )
 
 
 def records_code(schemas: dict[str, dict[str, Any]]) -> str:

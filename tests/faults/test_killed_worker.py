@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from models.artifact import save_artifact
 
+from models.artifact import save_artifact
 from schemas.records import Encoding, FrameCaptured, Reason
 from streams.bus.admin import ensure_topics
 from streams.bus.offsets import end_offsets
