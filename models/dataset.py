@@ -12,14 +12,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from models.artifact import U8
 from models.errors import DatasetError
-from models.evaluate import I64
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_input
+
+if TYPE_CHECKING:
+    from models.artifact import U8
+    from models.evaluate import I64
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.artifact import F32, ModelClass
+if TYPE_CHECKING:
+    from models.artifact import F32, ModelClass
 
 CONFIDENCE = 0.95
 _BISECTIONS = 60  # halve [0, 1] to below the spacing of doubles near 1

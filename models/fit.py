@@ -200,12 +200,13 @@ class _Descent:
             optimiser.step()
             elapsed_s = self.clock() - started
             progress = max((self.number - first) / steps, elapsed_s / budget_s if budget_s else 0.0)
-            self._report(loss.item(), elapsed_s / (self.number - first))
+            steps_left = steps * max(0.0, 1 - progress) + self.total - first - steps
+            self._report(loss.item(), steps_left * elapsed_s / (self.number - first))
         self.number = first + steps
 
-    def _report(self, loss: float, step_s: float) -> None:
+    def _report(self, loss: float, eta_s: float) -> None:
         epoch = max(0, self.number - self.practice - 1) // self.per_epoch + 1 if self.number > self.practice else 0
-        self.on_step(Step(self.number, self.total, epoch, loss, (self.total - self.number) * step_s))
+        self.on_step(Step(self.number, self.total, epoch, loss, eta_s))
 
 
 def _one_cycle(progress: float, warm_up: float) -> float:

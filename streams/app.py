@@ -15,16 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 
-from models.artifact import Artifact, load_artifact
-from models.engines import open_engine
 from schemas.records import Precision, Recipe
-from streams.bus.admin import check_topics, wait_for_broker
+from streams.bus.admin import require_topics
 from streams.bus.control import ControlReader
 from streams.bus.publisher import Publisher
 from streams.bus.readback import VerdictTail
@@ -48,6 +46,9 @@ from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import FRAMES, RECIPES, VERDICTS, topic_specs
 
+if TYPE_CHECKING:
+    from models.artifact import Artifact
+
 log = logging.getLogger(__name__)
 LAG_INTERVAL_S = 1.0
 DRAIN_TIMEOUT_S = 50.0  # shorter than the rebalance timeout
@@ -65,6 +66,8 @@ class WorkerOptions:
 
 def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) -> ServingModel:
     """A verified model with its engine; the golden vectors have been run."""
+    from models.engines import open_engine  # torch is seconds of start-up that a gateway need not pay
+
     buckets = tuple(size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= max_batch) or (1,)
     engine = open_engine(artifact, options.device, options.precision, buckets)
     defects = [c for c in artifact.classes if c.role == "defect"]
@@ -79,11 +82,18 @@ def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) ->
     )
 
 
-def load_models(settings: Settings, options: WorkerOptions) -> list[ServingModel]:
-    """Every model of the worker; ModelError (the caller's mistake) for one that can't be trusted."""
+def load_artifacts(options: WorkerOptions) -> list[Artifact]:
+    """Every model of the worker, verified; ModelError or CallerError for what can't be trusted."""
+    from models.artifact import load_artifact
+
     if options.use_default_recipe and len(options.model_dirs) != 1:
         raise CallerError(f"--default-recipe needs exactly one --model; came {len(options.model_dirs)}")
-    return [serving_model(load_artifact(d), options, settings.max_batch) for d in options.model_dirs]
+    return [load_artifact(directory) for directory in options.model_dirs]
+
+
+def open_models(settings: Settings, options: WorkerOptions, artifacts: Sequence[Artifact]) -> list[ServingModel]:
+    """Every model with an engine that has given its golden scores."""
+    return [serving_model(artifact, options, settings.max_batch) for artifact in artifacts]
 
 
 def _default_recipe(models: Sequence[ServingModel], options: WorkerOptions) -> Recipe | None:
@@ -211,24 +221,18 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def require_topics(settings: Settings) -> None:
-    """CallerError with every difference between Kafka's topics and the table, BrokerUnreachableError without Kafka."""
-    await wait_for_broker(settings.bootstrap)
-    if differences := await check_topics(settings.bootstrap, topic_specs(settings)):
-        raise CallerError("\n".join(map(str, differences)))
-
-
 async def run_gateway(settings: Settings, source: Source, progress: Progress) -> Counts:
     """`lineside gateway`: send every picture of a source; returns when the broker has confirmed the last."""
-    await require_topics(settings)
+    await require_topics(settings.bootstrap, topic_specs(settings))
     async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
         return await Gateway(publisher, settings, progress=progress).run(source)
 
 
 async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Callable[[], None] = lambda: None) -> None:
     """`lineside worker`: check the ground, load the models, then inspect until told to stop."""
-    await require_topics(settings)
-    models = await asyncio.to_thread(load_models, settings, options)
+    artifacts = await asyncio.to_thread(load_artifacts, options)  # a wrong directory is told before anything is reached
+    await require_topics(settings.bootstrap, topic_specs(settings))
+    models = await asyncio.to_thread(open_models, settings, options, artifacts)
     worker = InspectionWorker(settings, models, _default_recipe(models, options))
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr="127.0.0.1")

@@ -33,7 +33,7 @@ from models.artifact import Artifact, Golden, ModelClass, save_artifact
 from models.preprocess import EncodedImage, Preprocessing
 from models.resnet import Classifier, build_network
 from schemas.records import Encoding, FrameCaptured, Precision, VerdictIssued
-from streams.app import WorkerOptions, load_models
+from streams.app import WorkerOptions, load_artifacts, open_models
 from streams.bus.admin import ensure_topics
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.bus.offsets import end_offsets
@@ -114,7 +114,7 @@ class NoWatcher:
 async def in_process(settings: Settings, run: Bench, max_batch: int, frames: int) -> Measured:
     """The same engine room, fed without a broker; the engine is opened anew, as in a worker."""
     settings = dataclasses.replace(settings, max_batch=max_batch)
-    (model,) = await asyncio.to_thread(load_models, settings, run.options)
+    (model,) = await asyncio.to_thread(open_models, settings, run.options, load_artifacts(run.options))
     pool = DecodePool(settings.decode_threads or os.cpu_count() or 1)
     limits = RoomLimits(max_batch, settings.linger_ms / 1000, 60.0)
     room = EngineRoom(model, pool, limits, NoWatcher(), sys.exit)

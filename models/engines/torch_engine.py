@@ -41,6 +41,9 @@ def open_torch(
         torch.set_num_threads(threads)
     device, shape = torch.device(kind), (artifact.preprocessing.height, artifact.preprocessing.width)
     model = prepared_model(artifact, device, PRECISIONS[precision])
+    if kind == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # FP32 means it
+        torch.cuda.synchronize()  # the lanes' streams don't wait for the one that the weights came by
     largest = checked_buckets(buckets)[-1]
     lanes = [Lane(model, device, (largest, *shape, 3)) for _ in range(LANES_ON_CUDA if kind == "cuda" else 1)]
     return PooledEngine(f"torch:{kind}", precision, buckets, lanes, shape)

@@ -69,7 +69,7 @@ async def wait_for_broker(bootstrap: str, timeout_s: float = 10.0) -> str:
 async def ensure_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: float = 30.0) -> None:
     """Creates the topics that are missing, waits until they take records, then checks all.
 
-    Raises CallerError with one line for each difference (topic, expected, came, the fix), and BrokerUnreachableError.
+    Raises CallerError with the first difference (topic, expected, came, the fix), and BrokerUnreachableError.
     """
     await wait_for_broker(bootstrap, min(timeout_s, 10.0))
     async with _admin(bootstrap, timeout_s) as admin:
@@ -78,8 +78,7 @@ async def ensure_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: 
             await _create(admin, missing, timeout_s)
             await _wait_until_served(bootstrap, missing, timeout_s)
         differences = await _differences(admin, topics)
-    if differences:
-        raise CallerError("\n".join(str(difference) for difference in differences))
+    refuse(differences)
 
 
 async def check_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: float = 10.0) -> list[Difference]:
@@ -87,6 +86,18 @@ async def check_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: f
     await wait_for_broker(bootstrap, timeout_s)
     async with _admin(bootstrap, timeout_s) as admin:
         return await _differences(admin, topics)
+
+
+async def require_topics(bootstrap: str, topics: Sequence[TopicSpec]) -> None:
+    """CallerError with the first difference between Kafka's topics and the table; BrokerUnreachableError."""
+    refuse(await check_topics(bootstrap, topics))
+
+
+def refuse(differences: Sequence[Difference]) -> None:
+    """CallerError with the first difference and how many more there are; nothing where there is none."""
+    if differences:
+        more = f" ({len(differences) - 1} more: `lineside topics --check`)" if len(differences) > 1 else ""
+        raise CallerError(f"{differences[0]}{more}")
 
 
 def _hosts(bootstrap: str) -> list[tuple[str, int]]:

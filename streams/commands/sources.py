@@ -1,31 +1,17 @@
-"""From the words of the command line to a source of pictures, and to the pictures that a demo's model is trained on.
-
-Knows every kind of source; knows nothing of Kafka.
-"""
+"""From the words of the command line to a source of pictures. Knows every kind of source; knows nothing of Kafka."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from models.dataset import Example, Split, split_of
-from models.preprocess import EncodedImage
-from schemas.records import Encoding, VerdictIssued
-from streams.capture.elpv import ElpvSource, cells
+from streams.capture.elpv import ElpvSource
 from streams.capture.folder import FolderOptions, FolderSource
-from streams.capture.frames import sha256_of
 from streams.capture.naming import CsvLabels, FolderLabels, NamePattern, NoLabels
 from streams.capture.source import Camera, Source
-from streams.capture.synthetic import SyntheticOptions, SyntheticSource, take, trigger
+from streams.capture.synthetic import SyntheticOptions, SyntheticSource
 from streams.errors import CallerError
-
-TRAINING_SEED = 7_000_000  # far from the seeds of cameras: no training picture is ever inspected
-TRAINING_PICTURES = 1_800
-TRAINING_SHARES: tuple[tuple[float, Split], ...] = ((0.75, "train"), (0.9, "validation"), (1.0, "test"))
-
 
 DEMO_CAMERA = Camera("demo", "line-1", "station-1", "camera-1")
 
@@ -85,66 +71,3 @@ def _labels(text: str | None) -> NoLabels | FolderLabels | CsvLabels:
     if text is None:
         return NoLabels()
     return FolderLabels() if text == "folders" else CsvLabels(Path(text))
-
-
-async def training_examples(request: SourceRequest, on_progress: Callable[[int, int], None]) -> list[Example]:
-    """Labelled pictures of the same kind as the source's, for a demo's model; progress as (done, total)."""
-    if request.kind is SourceKind.ELPV:
-        return _elpv_examples()
-    if request.kind is SourceKind.FOLDER:
-        return [example async for example in _folder_examples(request)]
-    return _synthetic_examples(request.synthetic, on_progress)
-
-
-def held_out(request: SourceRequest) -> Callable[[VerdictIssued], bool] | None:
-    """Tells the verdicts about pictures that the demo's model was not trained on; None where that is all of them."""
-    if request.kind is SourceKind.ELPV:
-        test = {cell.name for cell in cells() if cell.split == "test"}
-        return lambda verdict: verdict.part_id in test
-    if request.kind is SourceKind.FOLDER:
-        return lambda verdict: split_of(verdict.part_id or verdict.image_sha256) == "test"
-    return None
-
-
-def _synthetic_examples(options: SyntheticOptions, on_progress: Callable[[int, int], None]) -> list[Example]:
-    """Parts that no camera shows: another seed, more defects, none of them fainter than can be seen."""
-    drawn = dataclasses.replace(
-        options,
-        seed=TRAINING_SEED + options.seed,
-        frames=TRAINING_PICTURES,
-        defect_share=0.5,
-        severity=(0.25, 1.0),
-        lines=1,
-        stations=1,
-        cameras=1,
-        views=1,
-        distinct=0,
-    )
-    examples = []
-    for number in range(TRAINING_PICTURES):
-        part = trigger(drawn, number).part
-        split = next(name for share, name in TRAINING_SHARES if number < share * TRAINING_PICTURES)
-        image = EncodedImage(data=take(drawn, part), encoding=Encoding.JPEG)
-        examples.append(Example(image=image, label=part.label, part_id=f"T{number}", split=split))
-        on_progress(number + 1, TRAINING_PICTURES)
-    return examples
-
-
-async def _folder_examples(request: SourceRequest) -> AsyncIterator[Example]:
-    """The folder's labelled pictures; a picture without part id counts as a part of its own."""
-    async for shot in folder_source(request):
-        if shot.label is not None:
-            digest = sha256_of(shot.data)
-            image = EncodedImage(shot.data, shot.encoding, shot.width, shot.height, shot.stride, shot.bits, digest)
-            yield Example(image=image, label=shot.label, part_id=shot.part_id or digest)
-
-
-def _elpv_examples() -> list[Example]:
-    """The 1,968 training cells; every eighth is kept for validation, the 656 test cells for the held-out figure."""
-    examples, trained = [], 0
-    for cell in cells():
-        trained += cell.split == "train"
-        split: Split = "validation" if cell.split == "train" and trained % 8 == 0 else cell.split
-        image = EncodedImage(data=cell.read(), encoding=Encoding.PNG)
-        examples.append(Example(image=image, label=cell.label, part_id=cell.name, split=split))
-    return examples

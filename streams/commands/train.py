@@ -17,7 +17,8 @@ from models.dataset import Example
 from models.fit import FitSpec
 from models.preprocess import Preprocessing
 from models.train import Progress, TrainSpec, train
-from streams.commands.sources import SourceKind, SourceRequest, training_examples
+from streams.commands.examples import training_examples
+from streams.commands.sources import SourceKind, SourceRequest
 from streams.commands.ui import Ui
 from streams.settings import Settings
 
@@ -33,14 +34,11 @@ SPECS = {
 STAGES = {"decode": "decoding", "fit": "training", "measure": "measuring"}
 
 
-async def ensure_model(settings: Settings, request: SourceRequest, ui: Ui) -> Path:
-    """The directory of the source's model, trained where it is not there yet."""
+async def train_once(request: SourceRequest, directory: Path, ui: Ui) -> None:
+    """Train the demo's model of a source into a directory."""
     spec = SPECS[request.kind]
-    directory = settings.data_dir / "models" / spec.model_id
-    if not (directory / "model.json").exists():
-        ui.say(f"Training {spec.model_id}, once; it is kept in {directory}")
-        await make_model(request, spec, directory, ui)
-    return directory
+    ui.say(f"Training {spec.model_id}, once; it is kept in {directory}")
+    await make_model(request, spec, directory, ui)
 
 
 async def make_model(request: SourceRequest, spec: TrainSpec, directory: Path, ui: Ui) -> Artifact:

@@ -24,9 +24,9 @@ from streams.bus.registry_server import RegistryServer
 from streams.bus.subscriber import Subscription
 from streams.capture.source import Source
 from streams.commands.children import Child
+from streams.commands.examples import held_out
 from streams.commands.report import Report, Run, report
-from streams.commands.sources import SourceRequest, held_out, make_source
-from streams.commands.train import ensure_model
+from streams.commands.sources import SourceRequest, make_source
 from streams.commands.ui import Ui
 from streams.settings import Settings, to_environment
 from streams.topics import DEADLETTERS, FRAMES, VERDICTS, topic_specs
@@ -52,7 +52,7 @@ async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
     source = make_source(options.request)  # first, so that a mistake is told before anything is started
     async with contextlib.AsyncExitStack() as stack:
         settings = await platform(settings, options, ui, stack)
-        model_dir = options.model_dir or await ensure_model(settings, options.request, ui)
+        model_dir = options.model_dir or await _own_model(settings, options.request, ui)
         worker = await start_worker(settings, model_dir, options, ui, stack)
         run = Run(await end_offsets(settings.bootstrap, settings.topic_prefix + FRAMES.name))
         watchers = [asyncio.create_task(watch) for watch in await _watchers(settings, run)]
@@ -84,6 +84,16 @@ async def platform(settings: Settings, options: UpOptions, ui: Ui, stack: contex
             stack.callback(registry.stop)
     await ensure_topics(settings.bootstrap, topic_specs(settings))
     return settings
+
+
+async def _own_model(settings: Settings, request: SourceRequest, ui: Ui) -> Path:
+    """The directory of the source's model, trained where it is not there yet."""
+    directory = settings.data_dir / "models" / f"{request.kind}-resnet18"
+    if not (directory / "model.json").exists():
+        from streams.commands.train import train_once  # torch is seconds of start-up that a kept model need not cost
+
+        await train_once(request, directory, ui)
+    return directory
 
 
 async def start_worker(

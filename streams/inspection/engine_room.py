@@ -11,11 +11,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from models.engines import Engine
 from models.errors import DeviceFatalError
 from models.preprocess import EncodedImage, Preprocessing
 from schemas.records import Reason
@@ -23,6 +22,9 @@ from streams.errors import FatalDeviceError, FrameRejectedError
 from streams.inspection.batching import PATIENCE_S, Batch, Batcher
 from streams.inspection.decide import ClassRoles, Provenance
 from streams.inspection.decode_pool import Decoded, DecodePool, ExpiredError
+
+if TYPE_CHECKING:
+    from models.engines import Engine
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Scores = np.ndarray[Any, np.dtype[np.float32]]

@@ -18,7 +18,8 @@ from models.dataset import Example, Pictures
 from models.engines import open_engine
 from models.errors import DatasetError, TrainingFailedError
 from models.evaluate import rejected
-from models.fit import FitSpec, augmented, fit
+from models.fit import FitSpec, Step, augmented, fit
+from models.pasted import KINDS, VISIBLE, paste
 from models.preprocess import EncodedImage, Preprocessing
 from models.resnet import Classifier, build_network
 from models.train import Progress, TrainSpec, scores_of, train
@@ -28,7 +29,7 @@ SIDE = 32
 SPEC = TrainSpec(
     model_id="spots",
     preprocessing=Preprocessing(width=SIDE, height=SIDE),
-    fit=FitSpec(epochs=6, batch=16, shift=1),
+    fit=FitSpec(practice=320, epochs=6, shift=1),
 )
 
 
@@ -90,7 +91,7 @@ def test_progress_counts_pictures_then_steps_up_to_their_totals(trained: tuple[A
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(examples: list[Example]) -> None:
-    spec = replace(SPEC, fit=replace(SPEC.fit, epochs=1))
+    spec = replace(SPEC, fit=replace(SPEC.fit, practice=32, epochs=1))
     first, again, other = (train(examples, s) for s in (spec, spec, replace(spec, seed=1)))
     assert all(torch.equal(first.weights[name], again.weights[name]) for name in first.weights)
     assert not torch.equal(first.weights["conv1.weight"], other.weights["conv1.weight"])
@@ -100,7 +101,7 @@ def test_training_leaves_the_callers_random_numbers_alone(examples: list[Example
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    train(examples, replace(SPEC, fit=replace(SPEC.fit, epochs=1)))
+    train(examples, replace(SPEC, fit=replace(SPEC.fit, practice=32, epochs=1)))
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -134,20 +135,44 @@ def test_a_loss_that_is_no_number_stops_with_its_step() -> None:
     with torch.no_grad():
         model.network.fc.bias.fill_(float("inf"))
     with pytest.raises(TrainingFailedError, match="the loss is nan at step 1;"):
-        fit(model, noise(32), FitSpec(), 0, lambda step: None)
+        fit(model, noise(32), 0, FitSpec(practice=0), 0, lambda step: None)
 
 
 def test_fewer_pictures_than_a_batch_are_refused() -> None:
     with pytest.raises(DatasetError, match="at least 16 pictures to train on, came 15"):
-        fit(classifier(), noise(15), FitSpec(), 0, lambda step: None)
+        fit(classifier(), noise(15), 0, FitSpec(), 0, lambda step: None)
+
+
+def test_practice_comes_first_and_counts_as_epoch_0() -> None:
+    steps: list[Step] = []
+    fit(classifier(), noise(32), 0, FitSpec(practice=48, epochs=2), 0, steps.append)
+    assert [step.epoch for step in steps] == [0, 0, 0, 1, 1, 2, 2]
+    assert [step.number for step in steps] == list(range(1, 8))
+    assert {step.total for step in steps} == {7}
+
+
+def test_a_marks_place_and_kind_are_known_and_all_else_is_left_as_it_was() -> None:
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(60):
+        ground = rng.uniform(80, 160, (48, 64, 3)).astype(np.float32)
+        picture = ground.copy()
+        kinds = paste(picture, rng)
+        change = np.abs(picture - ground).mean(axis=2)
+        assert kinds.shape == (48, 64)
+        assert picture.min() >= 0
+        assert picture.max() <= 255
+        assert (change[kinds == 0] <= 2 * VISIBLE).all()  # two faint marks may lie on one another
+        seen |= set(np.unique(kinds).tolist())
+    assert seen == set(range(len(KINDS)))
 
 
 def test_a_budget_hurries_the_schedule() -> None:
     def ticks() -> Iterator[float]:
         yield from (float(second) for second in range(1_000))
 
-    clock, steps = ticks(), []
-    fit(classifier(), noise(32), FitSpec(epochs=100, budget_s=4.0), 0, steps.append, lambda: next(clock))
+    clock, steps = ticks(), list[Step]()
+    hurried = FitSpec(practice=0, epochs=100, budget_s=4.0)
+    fit(classifier(), noise(32), 0, hurried, 0, steps.append, lambda: next(clock))
     assert len(steps) == 4  # one second a step
     assert steps[-1].eta_s == 0
 
@@ -157,7 +182,7 @@ def test_augmentation_keeps_shape_and_differs_from_picture_to_picture() -> None:
     changed = augmented(inputs, FitSpec(), torch.Generator().manual_seed(0))
     assert changed.shape == inputs.shape
     assert len({tuple(picture.flatten().tolist()) for picture in changed}) == 8
-    still = FitSpec(flip_x=False, flip_y=False, shift=0, jitter=0.0)
+    still = FitSpec(flips=False, shift=0, jitter=0.0)
     assert torch.equal(augmented(inputs, still, torch.Generator()), inputs)
 
 
