@@ -36,6 +36,7 @@ MAX_CLASSES = 1000
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEYS = frozenset(
     {"format", "model_id", "arch", "created_at", "classes", "preprocessing", "temperature", "unsure_band"}
+    | {"any_defect_threshold"}
     | {"tolerance", "golden_labels", "metrics", "files"}
 )
 
@@ -78,6 +79,7 @@ class Artifact:
     weights: Mapping[str, Tensor]
     golden: Golden
     created_at: datetime
+    any_defect_threshold: float | None = None  # limit for the sum of all defects' probabilities
     temperature: float = 1.0
     metrics: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
@@ -174,6 +176,7 @@ def _build(manifest: Mapping[str, Any], files: Mapping[str, bytes], sha256: str)
         weights=safetensors.torch.load(files[WEIGHTS]),
         golden=Golden(**golden),
         created_at=datetime.fromisoformat(manifest["created_at"]),
+        any_defect_threshold=manifest["any_defect_threshold"],
         temperature=manifest["temperature"],
         metrics=manifest["metrics"],
         sha256=sha256,
@@ -190,6 +193,7 @@ def _manifest_bytes(artifact: Artifact, hashes: Mapping[str, str]) -> bytes:
         "preprocessing": artifact.preprocessing.to_json(),
         "temperature": artifact.temperature,
         "unsure_band": artifact.unsure_band,
+        "any_defect_threshold": artifact.any_defect_threshold,
         "tolerance": dict(artifact.tolerance),
         "golden_labels": artifact.golden_labels(),
         "metrics": dict(artifact.metrics),
@@ -224,6 +228,8 @@ def _check_classes(classes: tuple[ModelClass, ...]) -> None:
 def _check_numbers(artifact: Artifact) -> None:
     _check_range("temperature", artifact.temperature, 0.01, 100.0)
     _check_range("unsure_band", artifact.unsure_band, 0.0, 1.0)
+    if artifact.any_defect_threshold is not None:
+        _check_range("any_defect_threshold", artifact.any_defect_threshold, 0.0, 1.0)
     if Precision.FP32 not in artifact.tolerance or Precision.UNKNOWN in artifact.tolerance:
         raise ModelRefusedError(f"tolerance must name FP32 and real precisions; came {sorted(artifact.tolerance)}")
     for precision, value in artifact.tolerance.items():

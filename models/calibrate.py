@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from models.artifact import F32, ModelClass
-from models.evaluate import I64
+from models.evaluate import I64, any_defect
 
 TEMPERATURES = np.geomspace(0.25, 8.0, 120)
 THRESHOLDS = np.arange(0.05, 0.951, 0.01)
@@ -36,12 +36,11 @@ def fit_temperature(logits: F32, labels: I64) -> float:
 
 
 def choose_threshold(scores: F32, labels: I64, classes: Sequence[ModelClass], escape_weight: float) -> float:
-    """One threshold for all defects: least escape_weight x escape rate + overkill rate; of equals, the middle one."""
-    is_defect = np.array([c.role == "defect" for c in classes])
-    bad, strongest = is_defect[labels], scores[:, is_defect].max(axis=1)
+    """One limit for the sum of all defects: least escape_weight x escape + overkill rate; of equals, the middle one."""
+    bad, together = _is_bad(labels, classes), any_defect(scores, classes)
 
     def cost(threshold: float) -> float:
-        ng: np.ndarray[Any, np.dtype[np.bool_]] = strongest >= threshold
+        ng: np.ndarray[Any, np.dtype[np.bool_]] = together >= threshold
         return escape_weight * float((~ng[bad]).mean()) + float(ng[~bad].mean())
 
     costs = np.array([cost(threshold) for threshold in THRESHOLDS])
@@ -49,6 +48,19 @@ def choose_threshold(scores: F32, labels: I64, classes: Sequence[ModelClass], es
     return round(float(best[len(best) // 2]), 2)
 
 
+def choose_band(scores: F32, labels: I64, classes: Sequence[ModelClass], threshold: float, share: float) -> float:
+    """The widest band below the threshold in which at most `share` of the good pictures lie."""
+    good = any_defect(scores[~_is_bad(labels, classes)], classes)
+    below = np.sort(good[good < threshold])[::-1]
+    allowed = int(share * len(good))
+    edge = float(below[allowed]) if allowed < len(below) else 0.0
+    return round(max(0.0, threshold - edge - 1e-4), 4)
+
+
 def with_threshold(classes: Sequence[ModelClass], threshold: float) -> tuple[ModelClass, ...]:
     """The classes with every defect's threshold set."""
     return tuple(replace(c, threshold=threshold) if c.role == "defect" else c for c in classes)
+
+
+def _is_bad(labels: I64, classes: Sequence[ModelClass]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray(np.array([c.role == "defect" for c in classes])[labels])

@@ -75,18 +75,28 @@ def rate(count: int, total: int) -> Rate:
     return Rate(count, total, count / total, low, high)
 
 
-def rejected(scores: F32, classes: Sequence[ModelClass]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """NG or not for probabilities [n, classes]: a defect's probability reaches its threshold. Shape [n]."""
+def any_defect(scores: F32, classes: Sequence[ModelClass]) -> F32:
+    """The sum of all defects' probabilities, [n]: a bad part whose kind is unclear is bad all the same."""
+    return np.asarray(scores[:, [c.role == "defect" for c in classes]].sum(axis=1), np.float32)
+
+
+def rejected(
+    scores: F32, classes: Sequence[ModelClass], any_defect_threshold: float | None = None
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """NG or not for probabilities [n, classes]: a defect, or all of them together, reaches its threshold. Shape [n]."""
     thresholds = np.array([math.inf if c.threshold is None else c.threshold for c in classes])
-    return np.asarray((scores >= thresholds).any(axis=1))
+    together = any_defect(scores, classes) >= (math.inf if any_defect_threshold is None else any_defect_threshold)
+    return np.asarray((scores >= thresholds).any(axis=1) | together)
 
 
-def evaluate(scores: F32, labels: I64, classes: Sequence[ModelClass]) -> Evaluation:
+def evaluate(
+    scores: F32, labels: I64, classes: Sequence[ModelClass], any_defect_threshold: float | None = None
+) -> Evaluation:
     """Probabilities [n, classes] against true classes [n], by the classes' own thresholds."""
     if scores.shape != (len(labels), len(classes)):
         raise ValueError(f"scores must be [{len(labels)}, {len(classes)}], came {list(scores.shape)}")
     bad = np.array([c.role == "defect" for c in classes])[labels]
-    ng = rejected(scores, classes)
+    ng = rejected(scores, classes, any_defect_threshold)
     escape, overkill = rate(int((bad & ~ng).sum()), int(bad.sum())), rate(int((~bad & ng).sum()), int((~bad).sum()))
     defined = escape.value is not None and overkill.value is not None
     return Evaluation(

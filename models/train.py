@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from models.artifact import F32, U8, Artifact, Golden, ModelClass
-from models.calibrate import choose_threshold, fit_temperature, softmax, with_threshold
+from models.calibrate import choose_band, choose_threshold, fit_temperature, softmax, with_threshold
 from models.dataset import Example, Pictures, Split, by_split, class_order, load
 from models.evaluate import evaluate
 from models.fit import FitSpec, Step, fit
@@ -47,7 +47,7 @@ class TrainSpec:
     fit: FitSpec = field(default_factory=FitSpec)
     good: str = "good"
     escape_weight: float = 1.0
-    unsure_band: float = 0.05
+    unsure_share: float = 0.03  # of good parts that people may be asked about
     seed: int = 0
 
 
@@ -136,14 +136,15 @@ def _finished(
     scores = softmax(logits, classifier.temperature)
     threshold = choose_threshold(scores, validation.labels, classes, spec.escape_weight)
     classes = with_threshold(classes, threshold)
-    tested = evaluate(scores_of(classifier, test.pictures), test.labels, classes)
+    tested = evaluate(scores_of(classifier, test.pictures), test.labels, classes, threshold)
     chosen = _golden_choice(scores)
     return Artifact(
         model_id=spec.model_id,
         arch=spec.arch,
         classes=classes,
         preprocessing=spec.preprocessing,
-        unsure_band=spec.unsure_band,
+        unsure_band=choose_band(scores, validation.labels, classes, threshold, spec.unsure_share),
+        any_defect_threshold=threshold,
         tolerance=_tolerances(classifier, validation.pictures),
         weights={name: value.detach().contiguous() for name, value in classifier.network.state_dict().items()},
         golden=Golden(validation.pictures[chosen], scores_of(classifier, validation.pictures[chosen])),
@@ -151,7 +152,7 @@ def _finished(
         temperature=classifier.temperature,
         metrics={
             "test": tested.to_json(),
-            "validation": evaluate(scores, validation.labels, classes).to_json(),
+            "validation": evaluate(scores, validation.labels, classes, threshold).to_json(),
             "pictures": {name: len(pictures.labels) for name, pictures in data.items()},
             "fit_s": round(fit_s, 1),
             "seed": spec.seed,

@@ -33,7 +33,7 @@ from streams.errors import CallerError
 from streams.faust_app import faust_app
 from streams.inspection.agent import attach
 from streams.inspection.budget import Budget
-from streams.inspection.decide import ClassRoles
+from streams.inspection.decide import ANY_DEFECT, ClassRoles
 from streams.inspection.decode_pool import DecodePool
 from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel
 from streams.inspection.inspection import Inspection
@@ -77,9 +77,14 @@ def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) ->
         preprocessing=artifact.preprocessing,
         roles=ClassRoles(tuple(c.name for c in artifact.classes), frozenset(c.name for c in defects)),
         engine=engine,
-        thresholds=tuple((c.name, c.threshold) for c in defects if c.threshold is not None),
+        thresholds=_thresholds(artifact),
         unsure_band=artifact.unsure_band,
     )
+
+
+def _thresholds(artifact: Artifact) -> tuple[tuple[str, float], ...]:
+    own = {c.name: c.threshold for c in artifact.classes} | {ANY_DEFECT: artifact.any_defect_threshold}
+    return tuple((name, limit) for name, limit in own.items() if limit is not None)
 
 
 def load_artifacts(options: WorkerOptions) -> list[Artifact]:

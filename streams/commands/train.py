@@ -27,7 +27,7 @@ SPECS = {
     SourceKind.ELPV: TrainSpec(
         model_id="elpv-resnet18",
         preprocessing=Preprocessing(width=128, height=128),
-        fit=FitSpec(epochs=6),
+        fit=FitSpec(epochs=5),
     ),
     SourceKind.FOLDER: TrainSpec(model_id="folder-resnet18"),
 }

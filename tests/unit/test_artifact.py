@@ -60,6 +60,7 @@ def test_what_was_saved_comes_back(artifact: Artifact, directory: Path) -> None:
         "classes",
         "preprocessing",
         "unsure_band",
+        "any_defect_threshold",
         "tolerance",
         "created_at",
         "temperature",

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from models.artifact import Artifact, ModelClass, load_artifact, save_artifact
-from models.calibrate import choose_threshold, fit_temperature, softmax, with_threshold
+from models.calibrate import choose_band, choose_threshold, fit_temperature, softmax, with_threshold
 from models.dataset import Example, Pictures
 from models.engines import open_engine
 from models.errors import DatasetError, TrainingFailedError
@@ -195,6 +195,21 @@ def test_the_threshold_weighs_escapes_against_overkill() -> None:
     assert 0.3 < careful <= 0.4
     assert 0.6 < lenient <= 0.7
     assert rejected(scores, with_threshold(classes, careful)).tolist() == [False] * 3 + [True] * 5
+
+
+def test_a_bad_part_whose_kind_is_unclear_is_rejected_by_the_sum_of_all_defects() -> None:
+    classes = (ModelClass("good", "good"), ModelClass("a", "defect", 0.5), ModelClass("b", "defect", 0.5))
+    scores = np.array([[0.3, 0.35, 0.35], [0.6, 0.2, 0.2]], np.float32)
+    assert rejected(scores, classes).tolist() == [False, False]
+    assert rejected(scores, classes, 0.5).tolist() == [True, False]
+
+
+def test_the_unsure_band_asks_about_no_more_good_parts_than_the_share_allows() -> None:
+    classes = (ModelClass("good", "good"), ModelClass("bad", "defect", 0.5))
+    defect = np.append(np.arange(100) / 200, [0.9, 0.95]).astype(np.float32)
+    scores, labels = np.stack([1 - defect, defect], axis=1), np.append(np.zeros(100, np.int64), [1, 1])
+    band = choose_band(scores, labels, classes, 0.5, share=0.05)
+    assert sum(0.5 - band <= score < 0.5 for score in defect[:100]) == 5
 
 
 def test_the_temperature_undoes_overconfidence() -> None:
