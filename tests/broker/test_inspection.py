@@ -194,3 +194,23 @@ async def test_a_second_worker_takes_over_without_a_second_verdict(settings: Set
     assert len(found.ids) == len(frames)
     assert found.copies() == {}
     assert found.order_breaks() == 0
+
+
+async def test_a_stop_under_load_finishes_and_commits_what_is_under_way(settings: Settings) -> None:
+    engine = FakeEngine()
+    engine.seconds = 0.05
+    await publish(settings, [frame(n) for n in range(3_000)])
+
+    async with running_worker(settings, engine) as worker:
+        async with asyncio.timeout(30):
+            while worker.inspection.completed < 300:
+                await asyncio.sleep(0.01)
+        assert worker.inspection.in_flight
+
+    assert worker.inspection.in_flight == 0
+    decided = len((await results(settings)).ids)
+    assert decided == worker.inspection.completed < 3_000
+    async with running_worker(settings) as second:
+        await until_lag_is_zero(settings)
+    assert second.inspection.completed == 3_000 - decided, "nothing that was committed comes again"
+    assert (await results(settings)).copies() == {}
