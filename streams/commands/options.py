@@ -92,7 +92,7 @@ def run(app: typer.Typer) -> int:
     except typer.Abort:
         return 1
     except typer.TyperException as error:  # bad options
-        print(f"lineside: {error}; `--help` shows what is possible", file=sys.stderr)
+        print(f"lineside: {error.format_message()} `--help` shows what is possible", file=sys.stderr)
         return 2
     except (LinesideError, ModelError) as error:
         print(f"lineside: {error}", file=sys.stderr)
