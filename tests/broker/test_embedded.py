@@ -27,13 +27,13 @@ from pathlib import Path
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 broker = EmbeddedBroker(BrokerConfig(Path(sys.argv[1])))
 broker.start()
-print(broker.pid, broker.bootstrap_servers, flush=True)
-if "fork" in sys.argv:  # a forked child keeps all file descriptors open
-    import os
-    if os.fork() == 0:
-        time.sleep(20)
-        os._exit(0)
-try:
+try:  # from before the first word that the test waits for: its signal may come with it
+    print(broker.pid, broker.bootstrap_servers, flush=True)
+    if "fork" in sys.argv:  # a forked child keeps all file descriptors open
+        import os
+        if os.fork() == 0:
+            time.sleep(20)
+            os._exit(0)
     time.sleep(60)
 except KeyboardInterrupt:
     print("draining", flush=True)
