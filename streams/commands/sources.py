@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from streams.capture.elpv import ElpvSource
 from streams.capture.folder import FolderOptions, FolderSource
 from streams.capture.naming import CsvLabels, FolderLabels, NamePattern, NoLabels
-from streams.capture.source import Camera, Source
+from streams.capture.source import Camera, Shot, Source
 from streams.capture.synthetic import SyntheticOptions, SyntheticSource
 from streams.errors import CallerError
 
@@ -45,9 +46,33 @@ def make_source(request: SourceRequest) -> Source:
     """The source; CallerError where it can't be had."""
     if request.kind is SourceKind.SYNTHETIC:
         return SyntheticSource(request.synthetic)
-    if request.kind is SourceKind.ELPV:
-        return ElpvSource(request.camera, deadline_ms=request.deadline_ms)
-    return folder_source(request)
+    elpv = request.kind is SourceKind.ELPV
+    source: Source = ElpvSource(request.camera, deadline_ms=request.deadline_ms) if elpv else folder_source(request)
+    return source if request.frames is None else FirstFrames(source, request.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFrames:
+    """A source that ends after `frames` shots."""
+
+    source: Source
+    frames: int
+
+    @property
+    def total(self) -> int | None:
+        known = self.source.total
+        return self.frames if known is None else min(known, self.frames)
+
+    async def __aiter__(self) -> AsyncIterator[Shot]:
+        left = self.frames
+        async for shot in self.source:
+            yield shot
+            left -= 1
+            if not left:
+                return
+
+    def confirmed(self, shot: Shot) -> None:
+        self.source.confirmed(shot)
 
 
 def folder_source(request: SourceRequest) -> FolderSource:

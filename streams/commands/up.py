@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from schemas.records import DeadLetter, VerdictIssued
 from streams.app import run_gateway
 from streams.bus.admin import ensure_topics
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
@@ -55,10 +55,12 @@ async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
         model_dir = options.model_dir or await _own_model(settings, options.request, ui)
         worker = await start_worker(settings, model_dir, options, ui, stack)
         run = Run(await end_offsets(settings.bootstrap, settings.topic_prefix + FRAMES.name))
-        watchers = [asyncio.create_task(watch) for watch in await _watchers(settings, run)]
+        subscriptions = await _subscriptions(settings)
+        watchers = [asyncio.create_task(_watch(subscription, run)) for subscription in subscriptions]
         try:
             await _capture_and_wait(settings, source, run, ui, watchers)
             ends = await end_offsets(settings.bootstrap, settings.topic_prefix + FRAMES.name)
+            run.copies = sum(subscription.copies for subscription in subscriptions)
             figures = report(options.request.kind, run, ends, held_out(options.request))
             if options.keep:
                 ui.report(figures)
@@ -110,29 +112,21 @@ async def start_worker(
     return child
 
 
-async def _watchers(settings: Settings, run: Run) -> list[Any]:
-    """Readers of verdicts and dead letters from where the topics end now."""
-    readers: list[Any] = []
-    for topic, take in ((VERDICTS, _take_verdict), (DEADLETTERS, _take_dead_letter)):
+async def _subscriptions(settings: Settings) -> list[Subscription[VerdictIssued | DeadLetter]]:
+    """Verdicts and dead letters from where the topics end now."""
+    found: list[Subscription[VerdictIssued | DeadLetter]] = []
+    for topic in (VERDICTS, DEADLETTERS):
         ends = await end_offsets(settings.bootstrap, settings.topic_prefix + topic.name)
-        subscription: Subscription[Any] = Subscription(topic, ends, settings=settings)
-        readers.append(_watch(subscription, run, take))
-    return readers
+        found.append(Subscription(topic, ends, settings=settings))
+    return found
 
 
-async def _watch(subscription: Subscription[Any], run: Run, take: Callable[[Run, Any], None]) -> None:
+async def _watch(subscription: Subscription[VerdictIssued | DeadLetter], run: Run) -> None:
     async for event in subscription:
-        take(run, event)
-        run.copies += subscription.copies
-        subscription.copies = 0
-
-
-def _take_verdict(run: Run, event: Any) -> None:
-    run.add_verdict(event.record, event.timestamp)
-
-
-def _take_dead_letter(run: Run, event: Any) -> None:
-    run.add_dead_letter(event.record)
+        if isinstance(event.record, VerdictIssued):
+            run.add_verdict(event.record, event.timestamp)
+        else:
+            run.add_dead_letter(event.record)
 
 
 async def _capture_and_wait(

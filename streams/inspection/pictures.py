@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from schemas.records import FrameCaptured, Reason
+from streams.capture.pictures import extension_of
 from streams.errors import FrameRejectedError
 from streams.inspection.decode_pool import ExpiredError
 from streams.store import (
@@ -72,7 +73,7 @@ class Pictures:
 
     async def keep(self, frame: FrameCaptured, image: bytes) -> str:
         """Put an inline picture into the store and give its reference, which resolves from then on."""
-        extension = frame.encoding.lower().replace("_", "")
+        extension = extension_of(frame.encoding)
 
         def put() -> str:
             return self._store.put(image, hashlib.sha256(image).hexdigest(), extension)
