@@ -21,7 +21,10 @@ from typing import Any
 from fastavro.schema import load_schema
 
 HERE = Path(__file__).resolve().parent
-EVENTS = ("FrameCaptured", "VerdictIssued", "DefectDetected", "DeadLetter", "Recipe")
+EVENTS = (
+    "FrameCaptured", "VerdictIssued", "DefectDetected", "DeadLetter", "Recipe", "PartDecided", "ReworkOutcome",
+    "SampleSelected", "LineWindow", "StationClaim", "AlarmRaised", "AuditEntry",
+)  # fmt: skip
 KEY_ORDER = (
     "type", "name", "namespace", "doc", "items", "values", "symbols", "fields", "logicalType", "default",
 )  # fmt: skip

@@ -617,4 +617,754 @@ class Recipe:
         )
 
 
-Event = FrameCaptured | VerdictIssued | DefectDetected | DeadLetter | Recipe
+class PartOutcome(StrEnum):
+    """What was decided about a part from all its views."""
+
+    UNKNOWN = "UNKNOWN"
+    OK = "OK"
+    NG = "NG"
+    UNSURE = "UNSURE"
+    NOT_INSPECTED = "NOT_INSPECTED"
+
+
+class PartReason(StrEnum):
+    """Why a part was decided as it was."""
+
+    UNKNOWN = "UNKNOWN"
+    VIEWS = "VIEWS"
+    MISSING_VIEW = "MISSING_VIEW"
+    LATE_VIEW = "LATE_VIEW"
+    ERROR_VIEW = "ERROR_VIEW"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartView:
+    """One view that a part was decided from."""
+
+    verdict_id: UUID
+    verdict_offset: int
+    """Offset of the verdict in the same-numbered partition of `verdicts`."""
+    camera: str
+    view: int
+    trigger_seq: int
+    outcome: Outcome
+    reason: Reason
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "verdict_id": self.verdict_id,
+            "verdict_offset": self.verdict_offset,
+            "camera": self.camera,
+            "view": self.view,
+            "trigger_seq": self.trigger_seq,
+            "outcome": self.outcome,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> PartView:
+        """The record from what fastavro read."""
+        return cls(
+            verdict_id=value["verdict_id"],
+            verdict_offset=value["verdict_offset"],
+            camera=value["camera"],
+            view=value["view"],
+            trigger_seq=value["trigger_seq"],
+            outcome=Outcome(value["outcome"]),
+            reason=Reason(value["reason"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartDecided:
+    """The one decision about a part and pass, from its views. A part with a missing, late or unreadable view is never OK."""
+
+    decision_id: UUID
+    """uuid5 of plant, line, station, part and pass: the FIRST record of an id counts."""
+    plant: str
+    line: str
+    station: str
+    sku: str
+    part_id: str | None = None
+    lot_id: str | None = None
+    order_id: str | None = None
+    pass_no: int = 1
+    outcome: PartOutcome
+    reason: PartReason
+    detail: str = ""
+    """Such as `views 2 and 4 of 4 missing`."""
+    views_expected: int
+    views: tuple[PartView, ...] = ()
+    """The views that came, in the order of their numbers."""
+    labels: tuple[str, ...] = ()
+    """Defects found in any view, the surest first."""
+    mode: Mode = Mode.UNKNOWN
+    recipe_version: int | None = None
+    model_id: str | None = None
+    first_at: datetime
+    """Trigger of the first view that came, by the broker's clock less gateway_ms."""
+    through_at: datetime
+    """Newest append time of a frame that the decision knew of in this partition; never goes back."""
+    decided_at: datetime
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "decision_id": self.decision_id,
+            "plant": self.plant,
+            "line": self.line,
+            "station": self.station,
+            "sku": self.sku,
+            "part_id": self.part_id,
+            "lot_id": self.lot_id,
+            "order_id": self.order_id,
+            "pass_no": self.pass_no,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "detail": self.detail,
+            "views_expected": self.views_expected,
+            "views": [item.to_avro() for item in self.views],
+            "labels": self.labels,
+            "mode": self.mode,
+            "recipe_version": self.recipe_version,
+            "model_id": self.model_id,
+            "first_at": self.first_at,
+            "through_at": self.through_at,
+            "decided_at": self.decided_at,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> PartDecided:
+        """The record from what fastavro read."""
+        return cls(
+            decision_id=value["decision_id"],
+            plant=value["plant"],
+            line=value["line"],
+            station=value["station"],
+            sku=value["sku"],
+            part_id=value["part_id"],
+            lot_id=value["lot_id"],
+            order_id=value["order_id"],
+            pass_no=value["pass_no"],
+            outcome=PartOutcome(value["outcome"]),
+            reason=PartReason(value["reason"]),
+            detail=value["detail"],
+            views_expected=value["views_expected"],
+            views=tuple(PartView.from_avro(item) for item in value["views"]),
+            labels=tuple(value["labels"]),
+            mode=Mode(value["mode"]),
+            recipe_version=value["recipe_version"],
+            model_id=value["model_id"],
+            first_at=value["first_at"],
+            through_at=value["through_at"],
+            decided_at=value["decided_at"],
+        )
+
+
+class ReworkFinding(StrEnum):
+    """What a person found about a part."""
+
+    UNKNOWN = "UNKNOWN"
+    CONFIRMED = "CONFIRMED"
+    FALSE_REJECT = "FALSE_REJECT"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_FOUND = "NOT_FOUND"
+    WITHDRAWN = "WITHDRAWN"
+
+
+class Disposition(StrEnum):
+    """What happens to a part."""
+
+    UNKNOWN = "UNKNOWN"
+    REWORK = "REWORK"
+    SCRAP = "SCRAP"
+    USE_AS_IS = "USE_AS_IS"
+    RETURN = "RETURN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReworkOutcome:
+    """What a person decided about an inspected frame. Never edited: a new one supersedes."""
+
+    outcome_id: UUID
+    verdict_id: UUID
+    frame_id: UUID
+    plant: str
+    line: str
+    station: str
+    """Where the frame was inspected."""
+    camera: str
+    sku: str
+    part_id: str | None = None
+    pass_no: int = 1
+    rework_station: str
+    operator: str
+    finding: ReworkFinding
+    """CONFIRMED: the part is bad. FALSE_REJECT: it is good. WITHDRAWN: the superseded decision is taken back and the case is open again."""
+    predicted_label: str | None = None
+    corrected_label: str | None = None
+    disposition: Disposition = Disposition.UNKNOWN
+    comment: str = ""
+    decided_at: datetime
+    supersedes: UUID | None = None
+    """The outcome_id that this one replaces."""
+    review: int = 1
+    """1: the decision; 2 and above: a blind review that never saw it."""
+    sample_id: UUID | None = None
+    """The sample that asked for this look: a pass audit."""
+    verdict_outcome: Outcome
+    image_sha256: str = ""
+    model_id: str | None = None
+    recipe_version: int | None = None
+    inspected_at: datetime
+    """Trigger of the frame, by the broker's clock less gateway_ms."""
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "outcome_id": self.outcome_id,
+            "verdict_id": self.verdict_id,
+            "frame_id": self.frame_id,
+            "plant": self.plant,
+            "line": self.line,
+            "station": self.station,
+            "camera": self.camera,
+            "sku": self.sku,
+            "part_id": self.part_id,
+            "pass_no": self.pass_no,
+            "rework_station": self.rework_station,
+            "operator": self.operator,
+            "finding": self.finding,
+            "predicted_label": self.predicted_label,
+            "corrected_label": self.corrected_label,
+            "disposition": self.disposition,
+            "comment": self.comment,
+            "decided_at": self.decided_at,
+            "supersedes": self.supersedes,
+            "review": self.review,
+            "sample_id": self.sample_id,
+            "verdict_outcome": self.verdict_outcome,
+            "image_sha256": self.image_sha256,
+            "model_id": self.model_id,
+            "recipe_version": self.recipe_version,
+            "inspected_at": self.inspected_at,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> ReworkOutcome:
+        """The record from what fastavro read."""
+        return cls(
+            outcome_id=value["outcome_id"],
+            verdict_id=value["verdict_id"],
+            frame_id=value["frame_id"],
+            plant=value["plant"],
+            line=value["line"],
+            station=value["station"],
+            camera=value["camera"],
+            sku=value["sku"],
+            part_id=value["part_id"],
+            pass_no=value["pass_no"],
+            rework_station=value["rework_station"],
+            operator=value["operator"],
+            finding=ReworkFinding(value["finding"]),
+            predicted_label=value["predicted_label"],
+            corrected_label=value["corrected_label"],
+            disposition=Disposition(value["disposition"]),
+            comment=value["comment"],
+            decided_at=value["decided_at"],
+            supersedes=value["supersedes"],
+            review=value["review"],
+            sample_id=value["sample_id"],
+            verdict_outcome=Outcome(value["verdict_outcome"]),
+            image_sha256=value["image_sha256"],
+            model_id=value["model_id"],
+            recipe_version=value["recipe_version"],
+            inspected_at=value["inspected_at"],
+        )
+
+
+class Strategy(StrEnum):
+    """Why a frame was chosen as a sample."""
+
+    UNKNOWN = "UNKNOWN"
+    UNCERTAIN = "UNCERTAIN"
+    DISAGREEMENT = "DISAGREEMENT"
+    RARE = "RARE"
+    PASS_AUDIT = "PASS_AUDIT"
+    DRIFTED = "DRIFTED"
+    CORRECTED = "CORRECTED"
+    NOVEL = "NOVEL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSelected:
+    """A frame chosen for labelling, with its picture kept."""
+
+    sample_id: UUID
+    """uuid5 of the verdict and strategy."""
+    verdict_id: UUID
+    frame_id: UUID
+    plant: str
+    line: str
+    station: str
+    camera: str
+    sku: str
+    part_id: str | None = None
+    pass_no: int = 1
+    image_ref: str
+    """URI of the picture in the frame store, pinned before this event is published."""
+    image_sha256: str
+    near_hash: str | None = None
+    """Perceptual hash, 16 hex digits."""
+    encoding: Encoding = Encoding.UNKNOWN
+    width: int = 0
+    height: int = 0
+    strategy: Strategy
+    why: str
+    predicted_label: str | None = None
+    score: float | None = None
+    verdict_outcome: Outcome
+    human_label: str | None = None
+    inclusion_probability: float
+    """Probability that this frame was chosen; known for PASS_AUDIT, else 0."""
+    model_id: str | None = None
+    recipe_version: int | None = None
+    seed: int
+    inspected_at: datetime
+    """Trigger of the frame, by the broker's clock less gateway_ms."""
+    selected_at: datetime
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "sample_id": self.sample_id,
+            "verdict_id": self.verdict_id,
+            "frame_id": self.frame_id,
+            "plant": self.plant,
+            "line": self.line,
+            "station": self.station,
+            "camera": self.camera,
+            "sku": self.sku,
+            "part_id": self.part_id,
+            "pass_no": self.pass_no,
+            "image_ref": self.image_ref,
+            "image_sha256": self.image_sha256,
+            "near_hash": self.near_hash,
+            "encoding": self.encoding,
+            "width": self.width,
+            "height": self.height,
+            "strategy": self.strategy,
+            "why": self.why,
+            "predicted_label": self.predicted_label,
+            "score": self.score,
+            "verdict_outcome": self.verdict_outcome,
+            "human_label": self.human_label,
+            "inclusion_probability": self.inclusion_probability,
+            "model_id": self.model_id,
+            "recipe_version": self.recipe_version,
+            "seed": self.seed,
+            "inspected_at": self.inspected_at,
+            "selected_at": self.selected_at,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> SampleSelected:
+        """The record from what fastavro read."""
+        return cls(
+            sample_id=value["sample_id"],
+            verdict_id=value["verdict_id"],
+            frame_id=value["frame_id"],
+            plant=value["plant"],
+            line=value["line"],
+            station=value["station"],
+            camera=value["camera"],
+            sku=value["sku"],
+            part_id=value["part_id"],
+            pass_no=value["pass_no"],
+            image_ref=value["image_ref"],
+            image_sha256=value["image_sha256"],
+            near_hash=value["near_hash"],
+            encoding=Encoding(value["encoding"]),
+            width=value["width"],
+            height=value["height"],
+            strategy=Strategy(value["strategy"]),
+            why=value["why"],
+            predicted_label=value["predicted_label"],
+            score=value["score"],
+            verdict_outcome=Outcome(value["verdict_outcome"]),
+            human_label=value["human_label"],
+            inclusion_probability=value["inclusion_probability"],
+            model_id=value["model_id"],
+            recipe_version=value["recipe_version"],
+            seed=value["seed"],
+            inspected_at=value["inspected_at"],
+            selected_at=value["selected_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A share with its 95 % interval; all null where nothing is known."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    """Looks of people behind it."""
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> Estimate:
+        """The record from what fastavro read."""
+        return cls(value=value["value"], low=value["low"], high=value["high"], n=value["n"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineWindow:
+    """What one station did in one window of event time. The highest revision of a window counts."""
+
+    plant: str
+    line: str
+    station: str
+    window_start: datetime
+    width_ms: int
+    revision: int
+    final: bool
+    """The watermark has passed: no more frames of this window are expected."""
+    partition: int
+    through_offset: int
+    """Last offset of `verdicts` counted in."""
+    through_part_offset: int = -1
+    """Last offset of `parts` counted in; -1 for none."""
+    frames: int
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    """Frames by outcome."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Frames by reason, SCORE left out."""
+    labels: Mapping[str, int] = field(default_factory=dict)
+    """NG frames by the label of their surest finding."""
+    deadline_missed: int = 0
+    late_frames: int = 0
+    """Frames counted here because their own window was final already."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Parts of pass 1 by outcome."""
+    reworked: Mapping[str, int] = field(default_factory=dict)
+    """Parts of later passes by outcome."""
+    late_parts: int = 0
+    missing_triggers: int = 0
+    repeated_triggers: int = 0
+    models: Mapping[str, int] = field(default_factory=dict)
+    """Frames by model_id."""
+    recipes: Mapping[str, int] = field(default_factory=dict)
+    """Frames by `sku@version`."""
+    latency_counts: tuple[int, ...] = ()
+    """Frames by latency from trigger to verdict, in the buckets of streams/downstream/statistics."""
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    latency_p99_ms: float | None = None
+    deadline_ms: int | None = None
+    """The tightest deadline seen in the window."""
+    escape: Estimate | None = None
+    """Bad parts passed, from pass audits of the trailing horizon."""
+    overkill: Estimate | None = None
+    """Good parts rejected, from outcomes of the trailing horizon."""
+    at: datetime
+    """When this revision was made."""
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "plant": self.plant,
+            "line": self.line,
+            "station": self.station,
+            "window_start": self.window_start,
+            "width_ms": self.width_ms,
+            "revision": self.revision,
+            "final": self.final,
+            "partition": self.partition,
+            "through_offset": self.through_offset,
+            "through_part_offset": self.through_part_offset,
+            "frames": self.frames,
+            "outcomes": dict(self.outcomes),
+            "reasons": dict(self.reasons),
+            "labels": dict(self.labels),
+            "deadline_missed": self.deadline_missed,
+            "late_frames": self.late_frames,
+            "parts": dict(self.parts),
+            "reworked": dict(self.reworked),
+            "late_parts": self.late_parts,
+            "missing_triggers": self.missing_triggers,
+            "repeated_triggers": self.repeated_triggers,
+            "models": dict(self.models),
+            "recipes": dict(self.recipes),
+            "latency_counts": self.latency_counts,
+            "latency_p50_ms": self.latency_p50_ms,
+            "latency_p95_ms": self.latency_p95_ms,
+            "latency_p99_ms": self.latency_p99_ms,
+            "deadline_ms": self.deadline_ms,
+            "escape": None if self.escape is None else self.escape.to_avro(),
+            "overkill": None if self.overkill is None else self.overkill.to_avro(),
+            "at": self.at,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> LineWindow:
+        """The record from what fastavro read."""
+        return cls(
+            plant=value["plant"],
+            line=value["line"],
+            station=value["station"],
+            window_start=value["window_start"],
+            width_ms=value["width_ms"],
+            revision=value["revision"],
+            final=value["final"],
+            partition=value["partition"],
+            through_offset=value["through_offset"],
+            through_part_offset=value["through_part_offset"],
+            frames=value["frames"],
+            outcomes=value["outcomes"],
+            reasons=value["reasons"],
+            labels=value["labels"],
+            deadline_missed=value["deadline_missed"],
+            late_frames=value["late_frames"],
+            parts=value["parts"],
+            reworked=value["reworked"],
+            late_parts=value["late_parts"],
+            missing_triggers=value["missing_triggers"],
+            repeated_triggers=value["repeated_triggers"],
+            models=value["models"],
+            recipes=value["recipes"],
+            latency_counts=tuple(value["latency_counts"]),
+            latency_p50_ms=value["latency_p50_ms"],
+            latency_p95_ms=value["latency_p95_ms"],
+            latency_p99_ms=value["latency_p99_ms"],
+            deadline_ms=value["deadline_ms"],
+            escape=None if value["escape"] is None else Estimate.from_avro(value["escape"]),
+            overkill=None if value["overkill"] is None else Estimate.from_avro(value["overkill"]),
+            at=value["at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationClaim:
+    """A rework station takes a case, so that nobody else decides it unknowingly. Of overlapping claims the one with the earliest offset wins."""
+
+    claim_id: UUID
+    verdict_id: UUID
+    plant: str
+    line: str
+    station: str
+    part_id: str | None = None
+    rework_station: str
+    operator: str
+    review: int = 1
+    ttl_ms: int
+    """How long the claim holds from its append time."""
+    released: bool = False
+    """The holder gives the claim of this claim_id back."""
+    at: datetime
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "claim_id": self.claim_id,
+            "verdict_id": self.verdict_id,
+            "plant": self.plant,
+            "line": self.line,
+            "station": self.station,
+            "part_id": self.part_id,
+            "rework_station": self.rework_station,
+            "operator": self.operator,
+            "review": self.review,
+            "ttl_ms": self.ttl_ms,
+            "released": self.released,
+            "at": self.at,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> StationClaim:
+        """The record from what fastavro read."""
+        return cls(
+            claim_id=value["claim_id"],
+            verdict_id=value["verdict_id"],
+            plant=value["plant"],
+            line=value["line"],
+            station=value["station"],
+            part_id=value["part_id"],
+            rework_station=value["rework_station"],
+            operator=value["operator"],
+            review=value["review"],
+            ttl_ms=value["ttl_ms"],
+            released=value["released"],
+            at=value["at"],
+        )
+
+
+class AlarmKind(StrEnum):
+    """What an alarm is about."""
+
+    UNKNOWN = "UNKNOWN"
+    MISSING_TRIGGER = "MISSING_TRIGGER"
+    REPEATED_TRIGGER = "REPEATED_TRIGGER"
+    TRIGGER_RESET = "TRIGGER_RESET"
+    NOT_INSPECTED = "NOT_INSPECTED"
+    CLOCK_SKEW = "CLOCK_SKEW"
+    RUN_RULE = "RUN_RULE"
+
+
+class Severity(StrEnum):
+    """How soon somebody must act."""
+
+    UNKNOWN = "UNKNOWN"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceRange:
+    """Trigger numbers from first to last, both included."""
+
+    first: int
+    last: int
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {"first": self.first, "last": self.last}
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> SequenceRange:
+        """The record from what fastavro read."""
+        return cls(first=value["first"], last=value["last"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRaised:
+    """A condition that somebody should know of. The newest record of an alarm_id is its state."""
+
+    alarm_id: UUID
+    kind: AlarmKind
+    severity: Severity
+    subject: str
+    """`plant/line/station` or `plant/line/station/camera`."""
+    value: float
+    """How much: missing triggers, parts not inspected, milliseconds of skew."""
+    limit: float | None = None
+    since: datetime
+    at: datetime
+    """When this state was found."""
+    cleared: datetime | None = None
+    """When the condition ended; null while it lasts."""
+    detail: str = ""
+    ranges: tuple[SequenceRange, ...] = ()
+    """The trigger numbers that an alarm about triggers is about."""
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "alarm_id": self.alarm_id,
+            "kind": self.kind,
+            "severity": self.severity,
+            "subject": self.subject,
+            "value": self.value,
+            "limit": self.limit,
+            "since": self.since,
+            "at": self.at,
+            "cleared": self.cleared,
+            "detail": self.detail,
+            "ranges": [item.to_avro() for item in self.ranges],
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> AlarmRaised:
+        """The record from what fastavro read."""
+        return cls(
+            alarm_id=value["alarm_id"],
+            kind=AlarmKind(value["kind"]),
+            severity=Severity(value["severity"]),
+            subject=value["subject"],
+            value=value["value"],
+            limit=value["limit"],
+            since=value["since"],
+            at=value["at"],
+            cleared=value["cleared"],
+            detail=value["detail"],
+            ranges=tuple(SequenceRange.from_avro(item) for item in value["ranges"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One change of state, written before it happens. The entries of a chain are tied by their hashes."""
+
+    chain_id: str
+    """One chain a writer and start."""
+    chain_seq: int
+    """From 0, +1 each."""
+    actor: str
+    action: str
+    """Such as `outcome.decide` or `user.sign-in`."""
+    subject: str
+    before: str | None = None
+    """JSON."""
+    after: str | None = None
+    """JSON."""
+    reason: str = ""
+    at: datetime
+    previous_sha256: str
+    """sha256 of the entry before; 64 zeros at first."""
+    sha256: str
+    """Over all other fields, as canonical JSON."""
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "chain_id": self.chain_id,
+            "chain_seq": self.chain_seq,
+            "actor": self.actor,
+            "action": self.action,
+            "subject": self.subject,
+            "before": self.before,
+            "after": self.after,
+            "reason": self.reason,
+            "at": self.at,
+            "previous_sha256": self.previous_sha256,
+            "sha256": self.sha256,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> AuditEntry:
+        """The record from what fastavro read."""
+        return cls(
+            chain_id=value["chain_id"],
+            chain_seq=value["chain_seq"],
+            actor=value["actor"],
+            action=value["action"],
+            subject=value["subject"],
+            before=value["before"],
+            after=value["after"],
+            reason=value["reason"],
+            at=value["at"],
+            previous_sha256=value["previous_sha256"],
+            sha256=value["sha256"],
+        )
+
+
+Event = (
+    FrameCaptured
+    | VerdictIssued
+    | DefectDetected
+    | DeadLetter
+    | Recipe
+    | PartDecided
+    | ReworkOutcome
+    | SampleSelected
+    | LineWindow
+    | StationClaim
+    | AlarmRaised
+    | AuditEntry
+)

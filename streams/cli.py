@@ -237,7 +237,7 @@ def worker(
 @with_settings()
 def tail(
     settings: Settings,
-    topic: Annotated[str, typer.Argument(help="frames, verdicts, defects, deadletters or recipes.")],
+    topic: Annotated[str, typer.Argument(help="A topic's name, such as verdicts; see `lineside topics`.")],
     start: Annotated[
         str, typer.Option("--from", help="latest, earliest, an offset, PARTITION:OFFSET, a time, or '10m' ago.")
     ] = "latest",

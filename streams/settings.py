@@ -40,6 +40,17 @@ class Settings:
     min_insync_replicas: int = 1
     production: bool = False  # refuses a replication of 1
 
+    language: str = "en"  # of pages: en or de
+    timezone: str = "UTC"  # the plant's, as in the IANA database: of the times that pages show
+    shift_starts: str = "06:00,14:00,22:00"  # of a day, in the plant's time
+    users_file: str = ""  # who may sign in to pages; empty: users.json in data_dir
+
+    part_timeout_ms: int = 5_000  # wait for a part's missing views where no recipe says another
+    window_s: int = 60  # width of the windows of line statistics
+    lateness_s: int = 120  # how much later than the newest frame of its partition a frame still counts in its window
+    second_review_share: float = 0.05  # of decided cases, for a blind second review
+    claim_ttl_s: float = 120.0  # how long an opened case is kept for its operator
+
     inline_max_bytes: int = 900_000  # larger pictures travel as claim checks
     max_batch: int = 32  # frames
     linger_ms: float = 5.0  # longest wait for a fuller batch while the engine is idle
@@ -55,7 +66,7 @@ class Settings:
         if self.production and (self.replication < 2 or self.min_insync_replicas < 2):
             came = f"replication={self.replication}, min_insync_replicas={self.min_insync_replicas}"
             raise CallerError(f"production needs replication and min_insync_replicas of at least 2; came {came}")
-        for name in ("partitions", "replication", "max_batch", "inflight_max_bytes", "buffer_messages"):
+        for name in ("partitions", "replication", "max_batch", "inflight_max_bytes", "buffer_messages", "window_s"):
             if getattr(self, name) < 1:
                 raise CallerError(f"{name} must be at least 1; came {getattr(self, name)}")
 

@@ -110,6 +110,37 @@ def _body(record: records.Event) -> Text:
             limits = ", ".join(f"{label} {limit:g}" for label, limit in record.thresholds.items())
             by = f"from {_utc(record.effective_at)} by {record.author}: {record.reason}"
             return Text(_safe(_words(f"v{record.version} {record.mode}", record.model_id, limits, by)))
+        case records.PartDecided():
+            return _part_decided(record)
+        case records.AlarmRaised():
+            state = "cleared" if record.cleared else f"since {_utc(record.since)}"
+            return Text(_safe(_words(record.severity, f"{record.kind} {record.value:g}", state, record.detail)))
+        case _:
+            return Text(_safe(_downstream(record)))
+
+
+def _downstream(record: records.Event) -> str:
+    match record:
+        case records.ReworkOutcome():
+            finding = _words(record.finding, record.corrected_label or record.predicted_label, record.disposition)
+            return _words(record.sku, record.part_id, finding, f"by {record.operator} at {record.rework_station}")
+        case records.SampleSelected():
+            return _words(record.sku, record.part_id, record.strategy, record.why)
+        case records.LineWindow():
+            counts = ", ".join(f"{name} {count}" for name, count in record.outcomes.items())
+            return f"{_utc(record.window_start)} r{record.revision}{' final' if record.final else ''}  {counts}"
+        case records.StationClaim():
+            verb = "releases" if record.released else "takes"
+            return _words(f"{record.operator} at {record.rework_station} {verb}", record.part_id)
+        case records.AuditEntry():
+            return _words(f"{record.chain_id} #{record.chain_seq}", record.actor, record.action, record.subject)
+    return ""
+
+
+def _part_decided(part: records.PartDecided) -> Text:
+    seen = f"{len(part.views)} of {part.views_expected} views"
+    text = _words(part.sku, part.part_id, seen, ", ".join(part.labels), part.detail)
+    return Text(f"{part.outcome:<13}", style=OUTCOME_STYLES.get(part.outcome, "magenta")) + Text("  " + _safe(text))
 
 
 def _verdict(verdict: records.VerdictIssued) -> Text:

@@ -34,7 +34,30 @@ VERDICTS = Topic("verdicts", records.VerdictIssued, 365 * DAY_MS)
 DEFECTS = Topic("defects", records.DefectDetected, 365 * DAY_MS)
 DEADLETTERS = Topic("deadletters", records.DeadLetter, 365 * DAY_MS, max_message_bytes=FRAME_MAX_BYTES + MIB)
 RECIPES = Topic("recipes", records.Recipe, FOREVER, by_station=False)
-TOPICS: Mapping[str, Topic] = {t.name: t for t in (FRAMES, VERDICTS, DEFECTS, DEADLETTERS, RECIPES)}
+PARTS = Topic("parts", records.PartDecided, 365 * DAY_MS)
+OUTCOMES = Topic("outcomes", records.ReworkOutcome, FOREVER)
+SAMPLES = Topic("samples", records.SampleSelected, FOREVER)
+LINE_STATS = Topic("line-stats", records.LineWindow, 365 * DAY_MS)
+CLAIMS = Topic("claims", records.StationClaim, 7 * DAY_MS)
+ALARMS = Topic("alarms", records.AlarmRaised, 365 * DAY_MS, by_station=False)
+AUDIT = Topic("audit", records.AuditEntry, FOREVER, by_station=False)
+TOPICS: Mapping[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        FRAMES,
+        VERDICTS,
+        DEFECTS,
+        PARTS,
+        OUTCOMES,
+        SAMPLES,
+        LINE_STATS,
+        RECIPES,
+        CLAIMS,
+        ALARMS,
+        DEADLETTERS,
+        AUDIT,
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ REQUEST_MAX_BYTES = max(topic.max_message_bytes for topic in TOPICS.values()) + 
 
 Compression = Literal["lz4", "zstd", "snappy", "gzip"]
 Headers = list[tuple[str, bytes]]
+StationEvent = (
+    records.PartDecided | records.ReworkOutcome | records.SampleSelected | records.StationClaim | records.LineWindow
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +219,27 @@ def _identity(record: records.Event, key: bytes | None) -> tuple[str, str, datet
         case records.Recipe():
             line = f"{record.plant}/{record.line}"
             return f"{line}/{record.sku}/{record.version}", f"/{line}", record.created_at
+        case records.AlarmRaised():
+            return f"{record.alarm_id}/{record.at.timestamp()}", f"/{record.subject}", record.at
+        case records.AuditEntry():
+            return f"{record.chain_id}/{record.chain_seq}", f"/{record.chain_id}", record.at
+        case _:
+            return _of_station(record)
+
+
+def _of_station(record: StationEvent) -> tuple[str, str, datetime]:
+    source = f"/{record.plant}/{record.line}/{record.station}"
+    match record:
+        case records.PartDecided():
+            return str(record.decision_id), source, record.decided_at
+        case records.ReworkOutcome():
+            return str(record.outcome_id), source, record.decided_at
+        case records.SampleSelected():
+            return str(record.sample_id), source, record.selected_at
+        case records.StationClaim():
+            return f"{record.claim_id}/{record.released}", source, record.at
+        case records.LineWindow():
+            return f"{record.window_start.timestamp():.0f}/{record.revision}", source, record.at
 
 
 def _camera(record: records.FrameCaptured | records.VerdictIssued) -> str:

@@ -59,13 +59,28 @@ class FirstOnly:
         self._first: OrderedDict[bytes, int] = OrderedDict()
 
     def is_copy(self, record: records.Event, offset: int) -> bool:
-        verdict = record.verdict if isinstance(record, records.DefectDetected) else record
-        if not isinstance(verdict, records.VerdictIssued):
+        identity = _identity(record)
+        if identity is None:
             return False
-        first = self._first.setdefault(verdict.verdict_id.bytes, offset)
+        first = self._first.setdefault(identity, offset)
         if len(self._first) > self._remembered:
             self._first.popitem(last=False)
         return offset > first
+
+
+def _identity(record: records.Event) -> bytes | None:
+    """The id of which the first record counts; None for events that are never repeated."""
+    match record:
+        case records.VerdictIssued() | records.DefectDetected():
+            verdict = record.verdict if isinstance(record, records.DefectDetected) else record
+            return verdict.verdict_id.bytes
+        case records.PartDecided():
+            return record.decision_id.bytes
+        case records.SampleSelected():
+            return record.sample_id.bytes
+        case records.ReworkOutcome():
+            return record.outcome_id.bytes
+    return None
 
 
 class Subscription(Generic[R_co]):
@@ -100,7 +115,7 @@ class Subscription(Generic[R_co]):
         self.skipped = 0
         """Values that are no event of this topic."""
         self.copies = 0
-        """Later copies of a verdict."""
+        """Later copies of an event that has an id."""
 
     async def __aiter__(self) -> AsyncGenerator[Received[R_co]]:
         async with self._consuming() as consumer:
@@ -234,6 +249,22 @@ def subscribe(
 ) -> AsyncGenerator[records.DeadLetter]: ...
 @overload
 def subscribe(topic: Literal["recipes"], from_: Start = ..., **options: Any) -> AsyncGenerator[records.Recipe]: ...
+@overload
+def subscribe(topic: Literal["parts"], from_: Start = ..., **options: Any) -> AsyncGenerator[records.PartDecided]: ...
+@overload
+def subscribe(
+    topic: Literal["outcomes"], from_: Start = ..., **options: Any
+) -> AsyncGenerator[records.ReworkOutcome]: ...
+@overload
+def subscribe(
+    topic: Literal["samples"], from_: Start = ..., **options: Any
+) -> AsyncGenerator[records.SampleSelected]: ...
+@overload
+def subscribe(
+    topic: Literal["line-stats"], from_: Start = ..., **options: Any
+) -> AsyncGenerator[records.LineWindow]: ...
+@overload
+def subscribe(topic: Literal["alarms"], from_: Start = ..., **options: Any) -> AsyncGenerator[records.AlarmRaised]: ...
 @overload
 def subscribe(topic: str, from_: Start = ..., **options: Any) -> AsyncGenerator[records.Event]: ...
 async def subscribe(topic: str, from_: Start = "latest", **options: Any) -> AsyncGenerator[Any]:

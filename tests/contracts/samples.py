@@ -106,7 +106,142 @@ RECIPE = records.Recipe(
     created_at=AT,
     effective_at=AT + timedelta(minutes=5),
 )
-SAMPLES: dict[str, records.Event] = {type(e).__name__: e for e in (FRAME, VERDICT, DEFECT, DEAD_LETTER, RECIPE)}
+STATION = {"plant": "leipzig", "line": "L1", "station": "S2"}
+PART = records.PartDecided(
+    decision_id=uuid5(NAMESPACE, "part"),
+    **STATION,
+    sku="cell-60",
+    part_id="P-0001",
+    pass_no=2,
+    outcome=records.PartOutcome.NOT_INSPECTED,
+    reason=records.PartReason.MISSING_VIEW,
+    detail="view 2 of 2 missing",
+    views_expected=2,
+    views=(
+        records.PartView(
+            verdict_id=VERDICT.verdict_id,
+            verdict_offset=2**33,
+            camera="top",
+            view=1,
+            trigger_seq=2**40,
+            outcome=records.Outcome.UNSURE,
+            reason=records.Reason.SCORE,
+        ),
+    ),
+    labels=("scratch",),
+    mode=records.Mode.ACT,
+    recipe_version=4,
+    model_id="cell-resnet18@3",
+    first_at=AT,
+    through_at=AT + timedelta(seconds=5),
+    decided_at=AT + timedelta(seconds=5),
+)
+OUTCOME = records.ReworkOutcome(
+    outcome_id=uuid5(NAMESPACE, "outcome"),
+    verdict_id=VERDICT.verdict_id,
+    frame_id=VERDICT.frame_id,
+    **STATION,
+    camera="top",
+    sku="cell-60",
+    part_id="P-0001",
+    pass_no=2,
+    rework_station="R2",
+    operator="ana",
+    finding=records.ReworkFinding.CONFIRMED,
+    predicted_label="scratch",
+    corrected_label="dent",
+    disposition=records.Disposition.REWORK,
+    comment="Kratzer am Rand",
+    decided_at=AT + timedelta(minutes=7),
+    supersedes=uuid5(NAMESPACE, "earlier outcome"),
+    verdict_outcome=records.Outcome.NG,
+    image_sha256=SHA256,
+    model_id="cell-resnet18@3",
+    recipe_version=4,
+    inspected_at=AT,
+)
+SAMPLE = records.SampleSelected(
+    sample_id=uuid5(NAMESPACE, "sample"),
+    verdict_id=VERDICT.verdict_id,
+    frame_id=VERDICT.frame_id,
+    **STATION,
+    camera="top",
+    sku="cell-60",
+    image_ref="frames/40/40aff2e9",
+    image_sha256=SHA256,
+    near_hash="00ff00ff00ff00ff",
+    encoding=records.Encoding.MONO8,
+    width=16,
+    height=16,
+    strategy=records.Strategy.PASS_AUDIT,
+    why="random audit of passes, 1 in 128",
+    predicted_label="ok",
+    score=0.9375,
+    verdict_outcome=records.Outcome.OK,
+    inclusion_probability=0.0078125,
+    model_id="cell-resnet18@3",
+    recipe_version=4,
+    seed=2**35,
+    inspected_at=AT,
+    selected_at=AT + timedelta(hours=1),
+)
+CLAIM = records.StationClaim(
+    claim_id=uuid5(NAMESPACE, "claim"),
+    verdict_id=VERDICT.verdict_id,
+    **STATION,
+    part_id="P-0001",
+    rework_station="R2",
+    operator="ana",
+    ttl_ms=120_000,
+    at=AT,
+)
+ALARM = records.AlarmRaised(
+    alarm_id=uuid5(NAMESPACE, "alarm"),
+    kind=records.AlarmKind.MISSING_TRIGGER,
+    severity=records.Severity.WARNING,
+    subject="leipzig/L1/S2/top",
+    value=3.0,
+    since=AT,
+    at=AT + timedelta(seconds=2),
+    detail="3 triggers missing",
+    ranges=(records.SequenceRange(first=2**40, last=2**40 + 2),),
+)
+WINDOW = records.LineWindow(
+    **STATION,
+    window_start=AT.replace(microsecond=0),
+    width_ms=60_000,
+    revision=2,
+    final=True,
+    partition=7,
+    through_offset=2**33,
+    frames=120,
+    outcomes={"OK": 118, "NG": 2},
+    labels={"scratch": 2},
+    parts={"OK": 58, "NG": 2},
+    models={"cell-resnet18@3": 120},
+    latency_counts=(0, 100, 20),
+    latency_p50_ms=20.0,
+    overkill=records.Estimate(value=0.0078125, low=0.00390625, high=0.015625, n=512),
+    at=AT + timedelta(minutes=3),
+)
+AUDIT = records.AuditEntry(
+    chain_id="station/R2/1",
+    chain_seq=0,
+    actor="ana",
+    action="outcome.decide",
+    subject=str(VERDICT.verdict_id),
+    after='{"finding":"CONFIRMED"}',
+    at=AT,
+    previous_sha256="0" * 64,
+    sha256="ef" * 32,
+)
+SAMPLES: dict[str, records.Event] = {
+    type(event).__name__: event
+    for event in (
+        *(FRAME, VERDICT, DEFECT, DEAD_LETTER, RECIPE, PART),
+        *(OUTCOME, SAMPLE, CLAIM, ALARM, WINDOW, AUDIT),
+    )
+}
 
 
 def verdict(n: int, **changes: object) -> records.VerdictIssued:

@@ -17,7 +17,14 @@ from schemas.generate import EVENTS, expanded, named_types
 
 def _long_fields() -> frozenset[str]:
     fields = [f for event in EVENTS for t in named_types(expanded(event)) for f in t.get("fields", ())]
-    return frozenset(f["name"] for f in fields if "long" in (f["type"] if isinstance(f["type"], list) else [f["type"]]))
+    return frozenset(f["name"] for f in fields if _is_long(f["type"]))
+
+
+def _is_long(schema: Any) -> bool:
+    """Whether a field's numbers, its own or those of its items or values, have 64 bits."""
+    if isinstance(schema, dict):
+        schema = schema.get("items") or schema.get("values")
+    return "long" in (schema if isinstance(schema, list) else [schema])
 
 
 LONG_FIELDS = _long_fields()

@@ -11,9 +11,10 @@ from streams.topics import DEADLETTERS, FRAMES, RECIPES, TOPICS, VERDICTS, stati
 SPECS = {spec.name: spec for spec in topic_specs(Settings(partitions=6, replication=3, min_insync_replicas=2))}
 
 
-def test_all_topics_keyed_by_station_have_one_partition_count_and_the_control_topic_one_partition() -> None:
-    assert {spec.partitions for name, spec in SPECS.items() if name != "lineside.recipes"} == {6}
-    assert SPECS["lineside.recipes"].partitions == 1
+def test_all_topics_keyed_by_station_have_one_partition_count_and_the_others_one_partition() -> None:
+    single = {"lineside.recipes", "lineside.alarms", "lineside.audit"}
+    assert {spec.partitions for name, spec in SPECS.items() if name not in single} == {6}
+    assert {SPECS[name].partitions for name in single} == {1}
 
 
 def test_every_topic_is_replicated_as_set_and_timed_by_the_broker() -> None:
