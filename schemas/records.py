@@ -451,10 +451,25 @@ class DefectDetected:
     image_ref: str
     """URI of the picture in the frame store; it resolves before this event is published."""
     heatmap_ref: str | None = None
+    encoding: Encoding = Encoding.UNKNOWN
+    """How the picture's bytes are laid out; UNKNOWN where this was not said."""
+    width: int = 0
+    height: int = 0
+    stride: int | None = None
+    bits: int | None = None
 
     def to_avro(self) -> dict[str, Any]:
         """The record as fastavro writes it."""
-        return {"verdict": self.verdict.to_avro(), "image_ref": self.image_ref, "heatmap_ref": self.heatmap_ref}
+        return {
+            "verdict": self.verdict.to_avro(),
+            "image_ref": self.image_ref,
+            "heatmap_ref": self.heatmap_ref,
+            "encoding": self.encoding,
+            "width": self.width,
+            "height": self.height,
+            "stride": self.stride,
+            "bits": self.bits,
+        }
 
     @classmethod
     def from_avro(cls, value: Mapping[str, Any]) -> DefectDetected:
@@ -463,6 +478,11 @@ class DefectDetected:
             verdict=VerdictIssued.from_avro(value["verdict"]),
             image_ref=value["image_ref"],
             heatmap_ref=value["heatmap_ref"],
+            encoding=Encoding(value["encoding"]),
+            width=value["width"],
+            height=value["height"],
+            stride=value["stride"],
+            bits=value["bits"],
         )
 
 

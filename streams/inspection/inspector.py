@@ -166,7 +166,15 @@ class Inspector:
 
     async def _defect(self, verdict: VerdictIssued, frame: FrameCaptured, image: bytes) -> DefectDetected:
         claimed = frame.image_ref if frame.image is None else None
-        return DefectDetected(verdict=verdict, image_ref=claimed or await self._pictures.keep(frame, image))
+        return DefectDetected(
+            verdict=verdict,
+            image_ref=claimed or await self._pictures.keep(frame, image),
+            encoding=frame.encoding,
+            width=frame.width,
+            height=frame.height,
+            stride=frame.stride,
+            bits=frame.bits,
+        )
 
 
 def check(frame: FrameCaptured) -> None:

@@ -78,7 +78,15 @@ VERDICT = records.VerdictIssued(
     source_timestamp=AT + timedelta(milliseconds=14),
     simulated=False,
 )
-DEFECT = records.DefectDetected(verdict=VERDICT, image_ref="frames/40/40aff2e9", heatmap_ref=None)
+DEFECT = records.DefectDetected(
+    verdict=VERDICT,
+    image_ref="frames/40/40aff2e9",
+    heatmap_ref=None,
+    encoding=records.Encoding.MONO8,
+    width=16,
+    height=16,
+    stride=16,
+)
 DEAD_LETTER = records.DeadLetter(
     reason=records.Reason.SCHEMA_INVALID,
     detail="2 bytes are too short for Confluent framing (5 bytes and a body)",
