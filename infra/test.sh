@@ -4,5 +4,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh infra/setup.sh
+sh infra/browser.sh
 sh infra/check.sh
 exec .venv/bin/python -m pytest "$@"

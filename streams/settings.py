@@ -43,13 +43,24 @@ class Settings:
     language: str = "en"  # of pages: en or de
     timezone: str = "UTC"  # the plant's, as in the IANA database: of the times that pages show
     shift_starts: str = "06:00,14:00,22:00"  # of a day, in the plant's time
+    planned_parts_per_min: str = ""  # per line, such as "line-1=60,line-2=45"; empty: no plan is shown
     users_file: str = ""  # who may sign in to pages; empty: users.json in data_dir
+    web_hosts: str = ""  # more host names, with commas between, that pages may be reached by
+    proxy_user_header: str = ""  # header by which a reverse proxy names the user, such as X-Remote-User; empty: none
+    proxy_addresses: str = ""  # networks, with commas between, from which that header counts
 
     part_timeout_ms: int = 5_000  # wait for a part's missing views where no recipe says another
     window_s: int = 60  # width of the windows of line statistics
     lateness_s: int = 120  # how much later than the newest frame of its partition a frame still counts in its window
     second_review_share: float = 0.05  # of decided cases, for a blind second review
     claim_ttl_s: float = 120.0  # how long an opened case is kept for its operator
+    rework_history_days: int = 7  # defects older than this are not on a station's board
+
+    sample_budget_per_line: int = 50  # picks a line and day
+    sample_shares: str = "PASS_AUDIT=0.4,UNCERTAIN=0.3,DISAGREEMENT=0.1,RARE=0.1,CORRECTED=0.1"  # of that budget
+    sample_period_s: int = 60  # length of a round of the sampler
+    sample_seed: int = 0
+    sample_near_bits: int = 4  # pictures whose perceptual hashes differ in at most so many of 64 bits count as one
 
     inline_max_bytes: int = 900_000  # larger pictures travel as claim checks
     max_batch: int = 32  # frames

@@ -116,7 +116,8 @@ class BrokerFolder:
         fresh.mkdir()
         self.write_properties(fresh, port=1, controller_port=2)  # the tool reads the addresses but uses none
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self.properties_file)]
+        options = [f"--cluster-id={cluster_id}", f"--config={self.properties_file}"]  # an id may begin with "-"
+        tool = ["kafka.tools.StorageTool", "format", *options]
         done = subprocess.run(
             [*java, *tool], capture_output=True, env=environment, timeout=FORMAT_TIMEOUT_S, check=False
         )

@@ -1,6 +1,6 @@
-"""What a partition of `verdicts` already says about frames that may be delivered again.
+"""What a partition already says: the tail of a topic, read back by whoever goes on writing it or acting on it.
 
-Place in the flow: once for every partition and assignment, before its first frame. Verdicts derived from frames of
+Place in the flow: once for every partition and assignment, before its first event. Verdicts derived from frames of
 partition p stand in partition p; read from the tail backwards, block by block, until a whole block is about older
 frames. It decides nothing: a frame found here keeps the verdict that it has.
 """
@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
-from schemas.records import VerdictIssued
+from schemas.records import Event, VerdictIssued
 
 log = logging.getLogger(__name__)
 BLOCK = 1024  # records; measured: the last 1,024 of each of 4 partitions in 0.5 s
@@ -25,10 +28,23 @@ POLL_MS = 500
 FETCH_WAIT_MS = 20  # the reader of the next partition waits for the last fetch of the one before
 
 
-class VerdictTail:
-    """Reads back the tail of one worker's `verdicts` partitions. One reader at a time; others wait."""
+R_co = TypeVar("R_co", bound=Event, covariant=True)
 
-    def __init__(self, bootstrap: str, topic: str, codec: Codec, max_bytes: int = 4 << 20) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[R_co]):
+    """A record that was read back. `timestamp` is the broker's append time."""
+
+    record: R_co
+    offset: int
+    timestamp: datetime
+
+
+class TopicTail(Generic[R_co]):
+    """Reads ranges of one topic's partitions. One reader at a time; others wait."""
+
+    def __init__(self, bootstrap: str, topic: str, record: type[R_co], codec: Codec, max_bytes: int = 4 << 20) -> None:
+        self._record = record
         self._topic = topic
         self._codec = codec
         self._lock = asyncio.Lock()
@@ -50,6 +66,51 @@ class VerdictTail:
             async with asyncio.timeout(STOP_S):
                 await self._consumer.stop()
 
+    async def blocks(self, partition: int, before: int | None = None) -> AsyncGenerator[list[Found[R_co]]]:
+        """A partition's records below offset `before`, each block in log order, the newest block first.
+
+        Leave it early by `contextlib.aclosing`. A block may be empty, such as one of aborted records.
+        """
+        async with self._lock:
+            tp = TopicPartition(self._topic, partition)
+            self._consumer.assign([tp])
+            try:
+                begin = (await self._consumer.beginning_offsets([tp]))[tp]
+                end = (await self._consumer.end_offsets([tp]))[tp]
+                high = end if before is None else min(before, end)
+                while high > begin:
+                    low = max(begin, high - BLOCK)
+                    yield [found async for found in self._records(tp, low, high)]
+                    high = low
+            finally:
+                self._consumer.pause(tp)  # else it would go on fetching
+
+    async def _records(self, tp: TopicPartition, low: int, high: int) -> AsyncIterator[Found[R_co]]:
+        """The topic's records among offsets `low` to `high` (exclusive)."""
+        self._consumer.seek(tp, low)
+        while await self._consumer.position(tp) < high:
+            batches = await self._consumer.getmany(tp, timeout_ms=POLL_MS)
+            for message in batches.get(tp, ()):
+                if message.offset < high and (record := self._decoded(message.value)):
+                    yield Found(record, message.offset, datetime.fromtimestamp(message.timestamp / 1000, UTC))
+            stable = self._consumer.last_stable_offset(tp)
+            if not batches and stable is not None and await self._consumer.position(tp) >= stable:
+                break  # the rest belongs to a transaction that is still open: not published
+
+    def _decoded(self, value: bytes | None) -> R_co | None:
+        try:
+            return self._codec.decode(value, self._record) if value else None
+        except (SchemaInvalidError, SchemaUnknownError) as error:
+            log.warning("a record of %s is no %s and is passed over: %s", self._topic, self._record.__name__, error)
+            return None
+
+
+class VerdictTail(TopicTail[VerdictIssued]):
+    """The tail of one worker's `verdicts` partitions."""
+
+    def __init__(self, bootstrap: str, topic: str, codec: Codec, max_bytes: int = 4 << 20) -> None:
+        super().__init__(bootstrap, topic, VerdictIssued, codec, max_bytes)
+
     async def published(
         self, partition: int, frames_topic: str, from_offset: int
     ) -> dict[tuple[int, UUID], VerdictIssued]:
@@ -57,52 +118,15 @@ class VerdictTail:
 
         By the frame's offset and the verdict_id: an offset alone may be one of a topic that was made anew.
         """
-        async with self._lock:
-            tp = TopicPartition(self._topic, partition)
-            self._consumer.assign([tp])
-            try:
-                return await self._tail(tp, frames_topic, from_offset)
-            finally:
-                self._consumer.pause(tp)  # else it would go on fetching
-
-    async def _tail(
-        self, tp: TopicPartition, frames_topic: str, from_offset: int
-    ) -> dict[tuple[int, UUID], VerdictIssued]:
-        begin = (await self._consumer.beginning_offsets([tp]))[tp]
-        high = (await self._consumer.end_offsets([tp]))[tp]
         found: dict[tuple[int, UUID], VerdictIssued] = {}
-        while high > begin:
-            low = max(begin, high - BLOCK)
-            block: dict[tuple[int, UUID], VerdictIssued] = {}
-            older = False
-            async for verdict in self._verdicts(tp, low, high):
-                if verdict.source_topic != frames_topic:
-                    continue
-                if verdict.source_offset >= from_offset:
-                    block.setdefault((verdict.source_offset, verdict.verdict_id), verdict)
-                else:
-                    older = True
-            if older and not block:  # a block without any verdict, such as of aborted records, says nothing
-                break
-            found |= block  # blocks come newest first, so the older record of a verdict replaces the newer
-            high = low
+        async with contextlib.aclosing(self.blocks(partition)) as blocks:
+            async for records in blocks:
+                verdicts = [read.record for read in records if read.record.source_topic == frames_topic]
+                block: dict[tuple[int, UUID], VerdictIssued] = {}
+                for verdict in verdicts:
+                    if verdict.source_offset >= from_offset:
+                        block.setdefault((verdict.source_offset, verdict.verdict_id), verdict)
+                if verdicts and not block:  # a block without any verdict, such as of aborted records, says nothing
+                    break
+                found |= block  # blocks come newest first, so the older record of a verdict replaces the newer
         return found
-
-    async def _verdicts(self, tp: TopicPartition, low: int, high: int) -> AsyncIterator[VerdictIssued]:
-        """The verdicts among records `low` to `high` (exclusive)."""
-        self._consumer.seek(tp, low)
-        while await self._consumer.position(tp) < high:
-            batches = await self._consumer.getmany(tp, timeout_ms=POLL_MS)
-            for message in batches.get(tp, ()):
-                if message.offset < high and (verdict := self._decoded(message.value)):
-                    yield verdict
-            stable = self._consumer.last_stable_offset(tp)
-            if not batches and stable is not None and await self._consumer.position(tp) >= stable:
-                break  # the rest belongs to a transaction that is still open: not published
-
-    def _decoded(self, value: bytes | None) -> VerdictIssued | None:
-        try:
-            return self._codec.decode(value, VerdictIssued) if value else None
-        except (SchemaInvalidError, SchemaUnknownError) as error:
-            log.warning("a record of %s is no verdict and is passed over: %s", self._topic, error)
-            return None

@@ -1,7 +1,7 @@
 """Synthetic cameras: drawn parts with known defects, at any number of lines, stations, cameras and views.
 
-Seeded: the same options give the same pictures and labels; only times differ. Every shot says `synthetic=true`. Parts
-come to the stations in turn. Knows nothing of frames or Kafka.
+Seeded: the same options give the same pictures and labels; only times and part ids differ. Every shot says
+`synthetic=true`. Parts come to the stations in turn. Knows nothing of frames or Kafka.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ class SyntheticSource:
     def __init__(self, options: SyntheticOptions, clock: Clock | None = None) -> None:
         self.options, self.clock = options, clock or Clock()
         self._album: dict[Part, bytes] = {}  # only what is drawn in advance
+        self._run = f"{int(self.clock.now().timestamp()):X}"  # the same pictures again are other parts
 
     @property
     def total(self) -> int | None:
@@ -174,7 +175,7 @@ class SyntheticSource:
             triggered_s=self.clock.monotonic_s(),
             clock_source=ClockSource.GATEWAY,
             deadline_ms=self.options.deadline_ms,
-            part_id=f"S{self.options.seed}-{planned.part_number + 1:07d}",
+            part_id=f"{self._run}-{planned.part_number + 1:05d}",
             view=planned.view,
             views=planned.views,
             label=part.label,

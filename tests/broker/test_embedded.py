@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,6 +142,14 @@ async def test_records_and_cluster_outlive_a_clean_stop_and_a_kill(own_broker: E
     assert await wait_for_broker(third) == cluster_id
     assert await read(third, "kept", 3) == [b"one", b"two", b"three"]
     assert not (tmp_path / "data" / "kafka.new").exists()
+
+
+async def test_a_random_cluster_id_may_begin_with_a_dash(
+    own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in 64 does; Kafka's tool must not take it for an option."""
+    monkeypatch.setattr("streams.bus.broker_folder.uuid.uuid4", lambda: uuid.UUID(bytes=b"\xfb" + bytes(15)))
+    assert (await wait_for_broker(own_broker.start())).startswith("-")
 
 
 async def test_the_configured_port_is_kept_and_a_second_broker_on_its_data_is_refused(

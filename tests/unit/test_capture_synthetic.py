@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from streams.capture.source import Shot
+from streams.capture.source import Clock, Shot
 from streams.capture.surface import DEFECTS, GOOD
 from streams.capture.synthetic import SyntheticOptions, SyntheticSource, trigger
 from streams.errors import CallerError
@@ -52,6 +53,16 @@ def test_a_bad_part_shows_its_defect_in_exactly_one_view() -> None:
     bad = Counter(trigger(asked, n).part_number for n in range(400) if trigger(asked, n).part.defect)
     assert set(bad.values()) == {1}
     assert len(bad) == 100
+
+
+async def test_a_second_run_with_the_same_seed_shows_other_parts() -> None:
+    """Else its parts would count as decided already."""
+    runs = [
+        SyntheticSource(options(frames=3), Clock(now=lambda at=at: datetime(2026, 3, 1, 6, 0, at, tzinfo=UTC)))
+        for at in (0, 1)
+    ]
+    first, second = [[shot.part_id async for shot in run] for run in runs]
+    assert len({*first, *second}) == 6
 
 
 def test_the_seed_decides_everything() -> None:
