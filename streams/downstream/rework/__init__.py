@@ -1,0 +1,1 @@
+"""Rework: the queue of parts that people look at, and their decisions."""
