@@ -11,9 +11,35 @@ from typing import Annotated, Any
 import typer
 
 from schemas.records import Precision
+from streams import cli_downstream, cli_pages
 from streams.capture.folder import journal_of
 from streams.capture.source import Camera
 from streams.capture.synthetic import SyntheticOptions
+from streams.cli_options import (
+    Burst,
+    Count,
+    DeadlineMs,
+    DefectShare,
+    Device,
+    Distinct,
+    Folder,
+    Frames,
+    Json,
+    Labels,
+    ModelDir,
+    Name,
+    NamePattern,
+    Port,
+    PrecisionText,
+    Rate,
+    ReadyFile,
+    Seed,
+    Skip,
+    Source,
+    Views,
+    Watch,
+    announcer,
+)
 from streams.commands.options import ensure_data_dir, run, with_settings
 from streams.commands.sources import SourceKind, SourceRequest
 from streams.errors import CallerError
@@ -26,29 +52,6 @@ app = typer.Typer(
     help="Inspects parts on production lines as a stream: camera frames in, verdicts and defects out.",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Frames = Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")]
-Source = Annotated[SourceKind, typer.Option(help="Where pictures come from.")]
-Folder = Annotated[Path | None, typer.Option(help="Folder of pictures, for --source folder.")]
-Watch = Annotated[bool, typer.Option(help="Go on with files that appear in the folder.")]
-NamePattern = Annotated[
-    str | None, typer.Option(help="What file names say, such as '{sku}_{part_id}_{view}.{ext}'. Default: nothing.")
-]
-Labels = Annotated[str | None, typer.Option(help="'folders' (sub-folder = label), or a CSV of file,label.")]
-Skip = Annotated[bool, typer.Option(help="Count files whose name does not match, instead of stopping.")]
-Rate = Annotated[float, typer.Option(min=0, help="Parts a second; 0 is as fast as possible.")]
-Burst = Annotated[int, typer.Option(min=1, help="Parts that come at once, at the same mean rate.")]
-Count = Annotated[int, typer.Option(min=1, help="How many.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same pictures.")]
-DefectShare = Annotated[float, typer.Option(min=0, max=1, help="Share of parts with a defect.")]
-Distinct = Annotated[int, typer.Option(min=0, help="Draw this many parts in advance and use them again; 0: never.")]
-DeadlineMs = Annotated[int | None, typer.Option(min=1, help="Milliseconds from trigger to verdict. Default: none.")]
-Name = Annotated[str, typer.Option(help="For pictures from a folder or ELPV.")]
-ModelDir = Annotated[Path | None, typer.Option("--model", help="Directory of a model. Default: train one, once.")]
-Device = Annotated[str, typer.Option(help="auto, openvino:CPU, torch:cpu or torch:cuda.")]
-PrecisionText = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is a free port.")]
-
 
 @app.command()
 @with_settings()
@@ -60,6 +63,7 @@ def up(
     labels: Labels = "folders",
     rate: Rate = 25.0,
     lines: Count = 2,
+    views: Views = 1,
     defect_share: DefectShare = 0.15,
     seed: Seed = 1,
     deadline_ms: DeadlineMs = None,
@@ -68,12 +72,18 @@ def up(
     precision: PrecisionText = "auto",
     broker_port: Port = 0,
     registry_port: Port = 0,
-    keep: Annotated[bool, typer.Option(help="Go on running after the report, until Ctrl-C.")] = False,
+    dashboard_port: Port = 8080,
+    station_port: Port = 8090,
+    keep: Annotated[
+        bool, typer.Option(help="Until Ctrl-C, with parts, statistics, sampler, dashboard and rework station.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run the whole job on this machine: broker, topics, model, gateway, worker, then a report.
 
-    Examples: `lineside up --frames 400`, `lineside up --source elpv --json`. Exits 1 when a frame was lost.
+    With --keep it goes on, with everything that works on verdicts and the pages, and prints their addresses.
+    Examples: `lineside up --frames 400`, `lineside up --keep`, `lineside up --source elpv --json`. Exits 1 when a
+    frame was lost.
     """
     from streams.commands.ui import Ui
     from streams.commands.up import UpOptions
@@ -84,6 +94,7 @@ def up(
         frames=frames or (None if keep else 400),
         seed=seed,
         lines=lines,
+        views=views,
         parts_per_s=rate,
         defect_share=defect_share,
         severity=(0.25, 1.0),
@@ -100,6 +111,8 @@ def up(
         precision=precision,
         broker_port=broker_port,
         registry_port=registry_port,
+        dashboard_port=dashboard_port,
+        station_port=station_port,
     )
     ui = Ui()
     figures = asyncio.run(run_up(settings, options, ui))
@@ -154,7 +167,7 @@ def gateway(
     lines: Count = 1,
     stations: Count = 1,
     cameras: Count = 1,
-    views: Count = 1,
+    views: Views = 1,
     rate: Rate = 10.0,
     burst: Burst = 1,
     distinct: Distinct = 0,
@@ -213,7 +226,7 @@ def worker(
     ] = False,
     device: Device = "auto",
     precision: PrecisionText = "auto",
-    ready_file: Annotated[Path | None, typer.Option(help="Written when frames are taken, for supervisors.")] = None,
+    ready_file: ReadyFile = None,
 ) -> None:
     """Inspect frames until SIGTERM or Ctrl-C; frames under way are finished first.
 
@@ -223,14 +236,7 @@ def worker(
 
     ensure_data_dir(settings)
     options = WorkerOptions(model, default_recipe, device, _precision(precision))
-
-    def ready() -> None:
-        print("inspecting; Ctrl-C stops", file=sys.stderr)
-        if ready_file:
-            ready_file.parent.mkdir(parents=True, exist_ok=True)
-            ready_file.touch()
-
-    asyncio.run(run_worker(settings, options, ready))
+    asyncio.run(run_worker(settings, options, announcer("inspecting; Ctrl-C stops", ready_file)))
 
 
 @app.command()
@@ -273,6 +279,10 @@ def train(
     ensure_data_dir(settings)
     request = SourceRequest(kind=source, folder=folder, labels=labels)
     asyncio.run(train_command(settings, request, out, as_json))
+
+
+app.add_typer(cli_downstream.app)
+app.add_typer(cli_pages.app)
 
 
 def _precision(text: str) -> Precision:

@@ -1,6 +1,6 @@
-"""Worker processes under `lineside up`: started on a leash, started again when they end, stopped gently.
+"""Processes under `lineside up`: started on a leash, started again when they end, stopped gently.
 
-A worker that can't go on ends its process; Kafka delivers again what it had under way. Knows nothing of what it does.
+An agent that can't go on ends its process; Kafka delivers again what it had under way. Knows nothing of what they do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 LEASH_GRACE_S = 60
 CALLERS_MISTAKE = 2  # exit status: starting again would not help
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-STEADY_S = 60.0  # a worker that lived this long starts with the first pause again
+STEADY_S = 60.0  # a process that lived this long starts with the first pause again
 
 
 class Child:
@@ -38,6 +38,14 @@ class Child:
         self._supervisor: asyncio.Task[None] | None = None
         self.restarts = 0
 
+    def __str__(self) -> str:
+        return f"`lineside {self._arguments[0]}`"
+
+    @property
+    def address(self) -> str:
+        """What it said when it was ready: the address of its page; empty for a program without one."""
+        return self._ready_file.read_text().strip() if self._ready_file.exists() else ""
+
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
@@ -49,10 +57,10 @@ class Child:
         deadline = time.monotonic() + timeout_s
         while not self._ready_file.exists():
             if self._process and (status := self._process.poll()) is not None:
-                raise OperatorError(f"the worker ended with status {status} before it was ready: {self._last_words()}")
+                raise OperatorError(f"{self} ended with status {status} before it was ready: {self._last_words()}")
             if time.monotonic() > deadline:
                 await self.stop()
-                raise OperatorError(f"the worker was not ready within {timeout_s:.0f} s; see {self._log_file}")
+                raise OperatorError(f"{self} was not ready within {timeout_s:.0f} s; see {self._log_file}")
             await asyncio.sleep(0.05)
         self._supervisor = asyncio.create_task(self._supervise())
 
@@ -89,11 +97,11 @@ class Child:
             started = time.monotonic()
             status = await asyncio.to_thread(self._process.wait)
             if status == CALLERS_MISTAKE:
-                log.error("the worker refuses to start again: %s", self._last_words())
+                log.error("%s refuses to start again: %s", self, self._last_words())
                 return
             if time.monotonic() - started > STEADY_S:
                 pause_s = FIRST_PAUSE_S
-            log.warning("the worker ended with status %s; starting it again in %.1f s", status, pause_s)
+            log.warning("%s ended with status %s; starting it again in %.1f s", self, status, pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
             self.restarts += 1

@@ -1,7 +1,8 @@
 """`lineside up`: the whole job on this machine, from cameras to a report.
 
 Broker (embedded, or the configured one), topics, a model (trained once, kept), a worker process and the gateway; then
-it watches the topics until every frame is accounted for. It puts parts together and decides nothing.
+it watches the topics until every frame is accounted for. With --keep also what works on verdicts, and the pages. It
+puts parts together and decides nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,12 @@ from streams.bus.registry_client import registry_entries
 from streams.bus.registry_server import RegistryServer
 from streams.bus.subscriber import Subscription
 from streams.capture.source import Source
-from streams.commands.children import Child
 from streams.commands.examples import held_out
+from streams.commands.programs import Programs
 from streams.commands.report import Report, Run, report
 from streams.commands.sources import SourceRequest, make_source
 from streams.commands.ui import Ui
-from streams.settings import Settings, to_environment
+from streams.settings import Settings
 from streams.topics import DEADLETTERS, FRAMES, VERDICTS, topic_specs
 
 SILENCE_S = 90.0  # no new verdict for this long after the gateway is done: what is missing is lost
@@ -45,6 +46,8 @@ class UpOptions:
     precision: str = "auto"
     broker_port: int = 0
     registry_port: int = 0
+    dashboard_port: int = 8080
+    station_port: int = 8090
 
 
 async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
@@ -53,7 +56,13 @@ async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
     async with contextlib.AsyncExitStack() as stack:
         settings = await platform(settings, options, ui, stack)
         model_dir = options.model_dir or await _own_model(settings, options.request, ui)
-        worker = await start_worker(settings, model_dir, options, ui, stack)
+        programs = Programs(settings, ui, stack)
+        if options.keep:
+            await programs.downstream(model_dir)
+            addresses = await programs.pages(model_dir, options.dashboard_port, options.station_port)
+        worker = await programs.worker(model_dir, options.device, options.precision)
+        if options.keep:
+            _say_where(ui, settings, addresses)
         run = Run(await end_offsets(settings.bootstrap, settings.topic_prefix + FRAMES.name))
         subscriptions = await _subscriptions(settings)
         watchers = [asyncio.create_task(_watch(subscription, run)) for subscription in subscriptions]
@@ -64,12 +73,18 @@ async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
             figures = report(options.request.kind, run, ends, held_out(options.request))
             if options.keep:
                 ui.report(figures)
-                ui.say(f"Going on at {settings.bootstrap} with worker {worker.pid}; Ctrl-C ends it.")
+                ui.say(f"Going on with worker {worker.pid}; Ctrl-C ends it.")
                 await asyncio.Event().wait()
         finally:
             for watcher in watchers:
                 watcher.cancel()
     return figures
+
+
+def _say_where(ui: Ui, settings: Settings, addresses: Mapping[str, str]) -> None:
+    for name, address in {"Kafka": settings.bootstrap, **addresses}.items():
+        ui.say(f"  {name}: {address}")
+    ui.say("Ctrl-C ends it all.")
 
 
 async def platform(settings: Settings, options: UpOptions, ui: Ui, stack: contextlib.AsyncExitStack) -> Settings:
@@ -96,20 +111,6 @@ async def _own_model(settings: Settings, request: SourceRequest, ui: Ui) -> Path
 
         await train_once(request, directory, ui)
     return directory
-
-
-async def start_worker(
-    settings: Settings, model_dir: Path, options: UpOptions, ui: Ui, stack: contextlib.AsyncExitStack
-) -> Child:
-    """One supervised inspection worker, stopped (drained) when the stack closes."""
-    arguments = ["worker", "--model", str(model_dir), "--default-recipe", "--device", options.device]
-    arguments += ["--precision", options.precision]
-    logs = settings.data_dir / "logs"
-    child = Child(arguments, to_environment(settings), logs / "worker.log", logs / "worker.ready")
-    stack.push_async_callback(child.stop)
-    with ui.step("Worker"):
-        await child.start()
-    return child
 
 
 async def _subscriptions(settings: Settings) -> list[Subscription[VerdictIssued | DeadLetter]]:

@@ -1,0 +1,1 @@
+"""The retraining sampler: which frames people shall look at and models shall learn from."""

@@ -1,0 +1,237 @@
+"""The service behind `lineside statistics`: folds `verdicts` and `parts`, publishes `line-stats` and run-rule alarms.
+
+Place in the flow: behind inspection and the part agent, before the dashboard. The pure core is `windows.py` and
+`book.py`; here are the clock, Kafka and the order of things: rebuild, take in, publish. Where anything fails the
+process ends; the next owner of its partitions rebuilds from the topics, so nothing is lost by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schemas.codec import SchemaInvalidError, SchemaUnknownError
+from schemas.records import AlarmKind, AlarmRaised
+from streams.bus.control import ControlReader
+from streams.bus.history import History
+from streams.bus.publisher import Publisher
+from streams.bus.registry_client import codec_for
+from streams.downstream.statistics.agent import Arrival, attach, on_assignments
+from streams.downstream.statistics.book import PartitionBook, key_of
+from streams.downstream.statistics.quality import Findings
+from streams.downstream.statistics.rebuild import Rebuilder
+from streams.downstream.statistics.run_rules import judge, next_alarm
+from streams.downstream.statistics.windows import Station, WindowRule
+from streams.faust_app import faust_app
+from streams.inspection.watchdog import end_process
+from streams.settings import Settings
+from streams.topics import ALARMS, LINE_STATS, OUTCOMES, PARTS, SAMPLES, VERDICTS, station_key
+
+log = logging.getLogger(__name__)
+GROUP = "statistics"
+PUBLISH_EVERY_S = 0.4  # with the bus and a screen's own interval, an event is on the screen within a second
+LOOK_AT_ENDS_EVERY_S = 1.0
+DRAIN_TIMEOUT_S = 50.0  # shorter than the rebalance timeout
+
+
+@dataclass(eq=False, slots=True)
+class _Held:
+    """A partition of this assignment. The lock keeps taking in and publishing apart."""
+
+    book: PartitionBook
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    released: bool = False
+    judged: dict[Station, int] = field(default_factory=dict)
+
+
+def rule_of(settings: Settings) -> WindowRule:
+    return WindowRule(settings.window_s * 1000, settings.lateness_s * 1000)
+
+
+class StatisticsService:
+    """One statistics worker; start it on the loop that it shall live on. `die` ends the process."""
+
+    def __init__(self, settings: Settings, die: Callable[[str], Any] = end_process) -> None:
+        self._settings = settings
+        self._prefix = settings.topic_prefix
+        self._rule = rule_of(settings)
+        self._codec = codec_for(settings)
+        self._die = die
+        self._findings = Findings()
+        self._alarms: dict[str, AlarmRaised] = {}
+        self._publisher = Publisher(settings.bootstrap, self._prefix, self._codec)
+        self._history = History(settings.bootstrap, self._prefix, self._codec)
+        self._rebuilder = Rebuilder(self._history, self._rule, self._findings)
+        self._controls = [
+            ControlReader(
+                settings, self._codec, OUTCOMES, lambda record, _: self._look(self._findings.outcome(record))
+            ),
+            ControlReader(settings, self._codec, SAMPLES, lambda record, _: self._look(self._findings.sample(record))),
+            ControlReader(settings, self._codec, ALARMS, lambda record, _: self._stand(record)),
+        ]
+        self._held: dict[int, _Held] = {}
+        self._rebuilt = asyncio.Event()
+        self._rebuilding: asyncio.Task[None] | None = None
+        self._ends: dict[str, dict[int, int]] = {VERDICTS.name: {}, PARTS.name: {}}
+        self._draining = False
+        self._faust = faust_app(settings, GROUP)
+        attach(self._faust, (self._prefix + VERDICTS.name, self._prefix + PARTS.name), self.accept)
+        on_assignments(self._faust, self._assigned, self._revoked)
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop` is set; then all that was taken in is published and acknowledged."""
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._publisher)
+            await stack.enter_async_context(self._history)
+            for control in self._controls:
+                await stack.enter_async_context(control)
+                await control.caught_up()
+            await self._faust.start()
+            publishing = asyncio.create_task(self._publish_regularly())
+            await _first(stop.wait(), self._rebuilt.wait(), self._faust._crashed.wait())
+            if self._rebuilt.is_set():
+                on_ready()
+            await _first(stop.wait(), self._faust._crashed.wait(), *(control.wait() for control in self._controls))
+            if self._faust._crashed.is_set():
+                self._die(f"Faust gave up: {self._faust.crash_reason!r}")
+            await self._drain()
+            publishing.cancel()
+
+    async def accept(self, arrival: Arrival) -> None:
+        """Take one event in. Waits while its partition is rebuilt or published."""
+        try:
+            await self._rebuilt.wait()
+            held = self._held.get(arrival.partition)
+            if held is None:  # of an assignment that has ended: the next owner reads it again
+                return
+            async with held.lock:
+                await self._take(held, arrival)
+        except Exception as error:  # without a fold the event may not be acknowledged
+            self._die(f"counting {arrival.topic}/{arrival.partition}@{arrival.offset} failed: {error!r}")
+
+    async def _take(self, held: _Held, arrival: Arrival) -> None:
+        of_frames = arrival.topic == self._prefix + VERDICTS.name
+        topic, fold = (VERDICTS, held.book.frames) if of_frames else (PARTS, held.book.parts)
+        try:
+            if arrival.value is None:
+                raise SchemaInvalidError("no value")
+            record: Any = self._codec.decode(arrival.value, topic.record)
+        except (SchemaInvalidError, SchemaUnknownError) as error:
+            log.warning("passed over %s/%d@%d: %s", arrival.topic, arrival.partition, arrival.offset, error)
+            fold.pass_over(arrival.offset)
+            return
+        if fold.outruns_changes(fold.time_of(record, arrival.appended_at)):
+            await self._publish_due(held)
+        fold.take(record, arrival.offset, arrival.appended_at)
+        if self._draining:
+            await self._publish_due(held)
+
+    async def _assigned(self, partitions: frozenset[int]) -> None:
+        self._rebuilding = asyncio.create_task(self._rebuild(partitions))
+
+    async def _revoked(self) -> None:
+        """What is unpublished goes out before another worker reads it back."""
+        if self._rebuilding:
+            self._rebuilding.cancel()
+        self._rebuilt.clear()
+        await self._publish_all()
+        for held in self._held.values():
+            held.released = True
+        self._held = {}
+
+    async def _rebuild(self, partitions: frozenset[int]) -> None:
+        try:
+            committed = {t.name: await self._history.committed(self._prefix + GROUP, t) for t in (VERDICTS, PARTS)}
+            for partition in sorted(partitions):
+                offsets = {name: found[partition] for name, found in committed.items() if partition in found}
+                self._held[partition] = _Held(await self._rebuilder.book(partition, offsets))
+        except Exception as error:
+            self._die(f"rebuilding statistics failed: {error!r}")
+        self._rebuilt.set()
+
+    async def _publish_regularly(self) -> None:
+        looked_s = -math.inf
+        try:
+            while True:
+                await asyncio.sleep(PUBLISH_EVERY_S)
+                now_s = asyncio.get_running_loop().time()
+                if now_s - looked_s >= LOOK_AT_ENDS_EVERY_S:
+                    looked_s = now_s
+                    for topic in (VERDICTS, PARTS):
+                        self._ends[topic.name] = await self._history.ends(topic, self._held)
+                await self._publish_all()
+        except Exception as error:
+            self._die(f"publishing statistics failed: {error!r}")
+
+    async def _publish_all(self) -> None:
+        await asyncio.gather(*(self._publish(held) for held in self._held.values()))
+
+    async def _publish(self, held: _Held) -> None:
+        async with held.lock:
+            if not held.released:
+                await self._publish_due(held)
+
+    async def _publish_due(self, held: _Held) -> None:
+        """Send what is due of one partition and wait for its confirmation; the lock is held."""
+        book = held.book
+        if (number := book.reads_back_from()) is not None:
+            await self._rebuilder.learn(book, number)
+        now, caught_up = datetime.now(UTC), self._caught_up(book)
+        windows = book.due(now, caught_up)
+        confirmations = []
+        for window in windows:
+            key = station_key(window.plant, window.line, window.station)
+            confirmations.append(await self._publisher.send(LINE_STATS, window, key=key, partition=book.partition))
+        await asyncio.gather(*confirmations)
+        book.published(windows, caught_up)
+        for station in {key_of(window)[0] for window in windows if window.final} | (book.past.keys() - held.judged):
+            await self._judge(held, station, now)
+
+    def _caught_up(self, book: PartitionBook) -> tuple[bool, bool]:
+        frames_end, parts_end = (self._ends[topic.name].get(book.partition, math.inf) for topic in (VERDICTS, PARTS))
+        return book.frames.next_offset >= frames_end, book.parts.next_offset >= parts_end
+
+    async def _judge(self, held: _Held, station: Station, now: datetime) -> None:
+        """Look at the chart of a station's newest final window, once for each such window."""
+        judgement = judge(held.book.past[station])
+        number = judgement.number if judgement else -1
+        if judgement and number > held.judged.get(station, -1):
+            width = timedelta(milliseconds=self._rule.width_ms)
+            alarm = next_alarm(station, judgement.point, width, self._alarms.get("/".join(station)), now)
+            if alarm:
+                await (await self._publisher.send(ALARMS, alarm, key=alarm.subject.encode()))
+                self._stand(alarm)
+        held.judged[station] = max(number, held.judged.get(station, -1))
+
+    def _look(self, station: Station) -> None:
+        for held in self._held.values():
+            held.book.look_again(station)
+
+    def _stand(self, alarm: AlarmRaised) -> None:
+        if alarm.kind is AlarmKind.RUN_RULE:
+            self._alarms[alarm.subject] = alarm
+
+    async def _drain(self) -> None:
+        """Publish before every acknowledgement, so that the next owner finds all of it; then leave the group."""
+        self._draining = True
+        await self._publish_all()
+        try:
+            await asyncio.wait_for(self._faust.stop(), DRAIN_TIMEOUT_S)
+        except TimeoutError:
+            self._die(f"events were not taken in within {DRAIN_TIMEOUT_S:.0f} s of the stop")
+
+
+async def _first(*waits: Any) -> None:
+    """Returns when the first is done; raises what it raised."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    for task in done:
+        task.result()
