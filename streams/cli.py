@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from schemas.records import Precision
 from streams import cli_downstream, cli_pages
 from streams.capture.folder import journal_of
 from streams.capture.source import Camera
@@ -39,10 +38,10 @@ from streams.cli_options import (
     Views,
     Watch,
     announcer,
+    parse_precision,
 )
 from streams.commands.options import ensure_data_dir, run, with_settings
 from streams.commands.sources import SourceKind, SourceRequest
-from streams.errors import CallerError
 from streams.settings import Settings
 
 app = typer.Typer(
@@ -235,7 +234,7 @@ def worker(
     from streams.app import WorkerOptions, run_worker
 
     ensure_data_dir(settings)
-    options = WorkerOptions(model, default_recipe, device, _precision(precision))
+    options = WorkerOptions(model, default_recipe, device, parse_precision(precision))
     asyncio.run(run_worker(settings, options, announcer("inspecting; Ctrl-C stops", ready_file)))
 
 
@@ -267,30 +266,26 @@ def train(
     source: Source = SourceKind.SYNTHETIC,
     folder: Folder = None,
     labels: Labels = "folders",
+    data: Annotated[
+        Path | None, typer.Option(help="A data set of `lineside dataset build`, with its splits, in place of a source.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of the model. Default: in the data directory.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a model on labelled pictures and show its held-out figures. Minutes on two cores.
 
-    Example: `lineside train --source folder --folder labelled --out models/flange-40`.
+    Examples: `lineside train --source folder --folder labelled --out models/flange-40`,
+    `lineside train --data flanges-1`.
     """
     from streams.commands.train import train_command
 
     ensure_data_dir(settings)
     request = SourceRequest(kind=source, folder=folder, labels=labels)
-    asyncio.run(train_command(settings, request, out, as_json))
+    asyncio.run(train_command(settings, request, data, out, as_json))
 
 
 app.add_typer(cli_downstream.app)
 app.add_typer(cli_pages.app)
-
-
-def _precision(text: str) -> Precision:
-    if text == "auto":
-        return Precision.UNKNOWN
-    if text.upper() not in Precision.__members__ or text.upper() == "UNKNOWN":
-        raise CallerError(f"--precision must be auto, fp32, bf16 or fp16; came {text!r}")
-    return Precision[text.upper()]
 
 
 def main() -> Any:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from streams.cli_options import ReadyFile, announcer
+from streams.cli_options import Json, ReadyFile, announcer
 from streams.commands.options import with_settings
 from streams.settings import Settings
 
 app = typer.Typer()
+dataset = typer.Typer(no_args_is_help=True, help="Data sets from samples and what people decided about them.")
+app.add_typer(dataset, name="dataset")
+
+DataSetDir = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the data set.")]
+
+
+class ExportFormat(StrEnum):
+    COCO = "coco"
+    LABEL_STUDIO = "label-studio"
 
 
 @app.command()
@@ -36,3 +48,81 @@ def statistics(settings: Settings, ready_file: ReadyFile = None) -> None:
     from streams.commands.statistics import run_statistics
 
     asyncio.run(run_statistics(settings, announcer("counting; Ctrl-C stops", ready_file)))
+
+
+@app.command()
+@with_settings()
+def sampler(
+    settings: Settings,
+    model: Annotated[
+        Path | None, typer.Option(help="Compare pictures by what this model sees. Default: by their mean colours.")
+    ] = None,
+    once: Annotated[bool, typer.Option(help="Sample what is over and stop, instead of following the line.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Time, or time ago such as 2d. Default: the day of the newest sample, else today."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="With --once: time, or time ago such as 12h. Default: now.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option(help="With --once: show what would be chosen; publish and keep nothing.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same samples. Default: LINESIDE_SAMPLE_SEED.")] = None,
+    as_json: Json = False,
+    ready_file: ReadyFile = None,
+) -> None:
+    """Choose frames that people shall look at and models learn from, until SIGTERM or Ctrl-C.
+
+    Every line and day has a budget (LINESIDE_SAMPLE_BUDGET_PER_LINE, pictures), shared among random audits of passes,
+    frames near the limit, disagreement, rare classes and corrections (LINESIDE_SAMPLE_SHARES). No picture is chosen
+    twice; each is pinned in the frame store before it is published. Run one for an installation. Examples:
+    `lineside sampler --model models/flange-40`, `lineside sampler --once --since 7d --dry-run`.
+    """
+    from streams.commands.sampler import SamplerOptions, run_sampler
+
+    options = SamplerOptions(
+        once=once, since=since, until=until, dry_run=dry_run, as_json=as_json, seed=seed, model_dir=model
+    )
+    asyncio.run(run_sampler(settings, options, announcer("sampling; Ctrl-C stops", ready_file)))
+
+
+@dataset.command("build")
+@with_settings()
+def dataset_build(
+    settings: Settings,
+    directory: DataSetDir,
+    since: Annotated[
+        str | None, typer.Option(help="Samples selected from this time on, or time ago such as 30d. Default: all.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Samples and decisions before this time, or time ago such as 1d. Default: all.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the data set. Default: the directory's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build a versioned data set: pictures in a folder for each class, and a manifest in Parquet.
+
+    The version is the digest of the content: the same topics give the same one, and no version is overwritten. Pictures
+    that people disagree about are left out, and listed in conflicts.parquet for a second look. Example:
+    `lineside dataset build flanges-1 --until 2026-03-01T00:00Z`, then `lineside train --data flanges-1`.
+    """
+    from streams.commands.dataset import BuildOptions, build_dataset
+
+    build_dataset(settings, BuildOptions(directory=directory, since=since, until=until, name=name, as_json=as_json))
+
+
+@dataset.command("export")
+@with_settings()
+def dataset_export(
+    settings: Settings,
+    directory: DataSetDir,
+    format_: Annotated[ExportFormat, typer.Option("--format", help="Which tool's files.")],
+    as_json: Json = False,
+) -> None:
+    """Write a data set's files for another tool, beside its pictures.
+
+    `coco`: one file for each split. `label-studio`: tasks, the tasks of the second look, and the labelling interface;
+    its local storage must be DIR. Example: `lineside dataset export flanges-1 --format coco`.
+    """
+    from streams.commands.dataset import export_dataset
+
+    export_dataset(directory, format_, as_json)

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from schemas.records import Precision
 from streams.commands.sources import SourceKind
+from streams.errors import CallerError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Frames = Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")]
@@ -52,3 +54,12 @@ def announcer(text: str, ready_file: Path | None) -> Callable[..., None]:
             fresh.replace(ready_file)  # whoever sees the file sees all of it
 
     return ready
+
+
+def parse_precision(text: str) -> Precision:
+    """What --precision says; UNKNOWN stands for auto."""
+    if text == "auto":
+        return Precision.UNKNOWN
+    if text.upper() not in Precision.__members__ or text.upper() == "UNKNOWN":
+        raise CallerError(f"--precision must be auto, fp32, bf16 or fp16; came {text!r}")
+    return Precision[text.upper()]

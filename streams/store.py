@@ -1,7 +1,8 @@
 """The frame store: pictures by content, for claim checks and defects, in a folder or anything else fsspec reaches.
 
-An object lies at root/ab/<sha256>.<extension>. References come with events, so they are untrusted: only a plain path
-below the configured root is followed. Knows nothing of frames or Kafka. Thread-safe.
+An object lies at root/ab/<sha256>.<extension>, its pins beside it at root/ab/<sha256>.pins/<who needs it>. References
+come with events, so they are untrusted: only a plain path below the configured root is followed. Knows nothing of
+frames or Kafka. Thread-safe.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from streams.errors import CallerError, LinesideError, OperatorError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+_PIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _PLAIN_PATH = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}/){0,7}[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}")
 _ENDED = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EROFS: "it is read-only"}
 
@@ -51,6 +53,9 @@ class _Backend(Protocol):
     def write(self, path: str, data: bytes) -> None: ...
 
     def read(self, path: str, max_bytes: int) -> bytes: ...
+
+    def names(self, path: str) -> list[str]:
+        """What lies directly in a folder; nothing where there is none."""
 
 
 class FrameStore:
@@ -82,6 +87,26 @@ class FrameStore:
         if path == uri or not _PLAIN_PATH.fullmatch(path):
             raise ReferenceRefusedError(f"{uri!r:.200} is no plain path in the frame store {self._backend.base}")
         return self._backend.read(path, max_bytes)
+
+    def pin(self, sha256: str, by: str) -> None:
+        """Notes that `by`, such as `sample-<id>`, needs the picture: it is never collected. Pinning again is idle.
+
+        Pin before you put: then no collection comes in between. OperatorError where it can't be written, ValueError for
+        a bad digest or name.
+        """
+        if not _PIN.fullmatch(by):
+            raise ValueError(f"a pin's name is 1 to 100 of A-Z a-z 0-9 . _ -, the first no dot; came {by!r:.120}")
+        self._backend.write(f"{_pins_of(sha256)}/{by}", b"")
+
+    def pins(self, sha256: str) -> set[str]:
+        """Who needs the picture. StoreUnavailableError where that can't be told now, ValueError for a bad digest."""
+        return {name for name in self._backend.names(_pins_of(sha256)) if _PIN.fullmatch(name)}
+
+
+def _pins_of(sha256: str) -> str:
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError(f"expected a lower-case sha256; came {sha256!r:.80}")
+    return f"{sha256[:2]}/{sha256}.pins"
 
 
 def _backend(url: str) -> _Backend:
@@ -115,7 +140,7 @@ class _Folder:
         try:
             if target.is_file() and target.stat().st_size == len(data):
                 return
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
@@ -138,6 +163,19 @@ class _Folder:
         except OSError as error:
             raise self._translated(error, path) from error
 
+    def names(self, path: str) -> list[str]:
+        try:
+            descriptor = self._open(path, os.O_DIRECTORY)
+            try:
+                return os.listdir(descriptor)  # noqa: PTH208 - of an open folder, not of a path
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            translated = self._translated(error, path)
+            if isinstance(translated, ObjectMissingError):
+                return []
+            raise translated from error
+
     def _read_open(self, descriptor: int, path: str, max_bytes: int) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -147,7 +185,7 @@ class _Folder:
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(status.st_size)  # what is in the store never grows
 
-    def _open(self, path: str) -> int:
+    def _open(self, path: str, flags: int = 0) -> int:
         *folders, name = path.split("/")
         here = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -155,7 +193,7 @@ class _Folder:
                 below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
                 os.close(here)
                 here = below
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=here)
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=here)
         finally:
             os.close(here)
 
@@ -197,6 +235,16 @@ class _Remote:
             raise
         except FileNotFoundError as error:
             raise ObjectMissingError(f"{target} is not in the frame store") from error
+        except Exception as error:  # each file system raises its own kinds
+            raise StoreUnavailableError(f"the frame store {self.base} can't be read: {error}") from error
+
+    def names(self, path: str) -> list[str]:
+        target = f"{self.base}/{path}"
+        try:
+            self._fs.invalidate_cache(target)
+            return [str(name).rpartition("/")[2] for name in self._fs.ls(target, detail=False)]
+        except FileNotFoundError:
+            return []
         except Exception as error:  # each file system raises its own kinds
             raise StoreUnavailableError(f"the frame store {self.base} can't be read: {error}") from error
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from models import labelled_set
 from models.artifact import Artifact, load_artifact, save_artifact
 from models.dataset import Example
 from models.fit import FitSpec
@@ -31,6 +32,7 @@ SPECS = {
     ),
     SourceKind.FOLDER: TrainSpec(model_id="folder-resnet18"),
 }
+DATASET_SPEC = TrainSpec(model_id="dataset-resnet18")
 STAGES = {"decode": "decoding", "fit": "training", "measure": "measuring"}
 
 
@@ -46,16 +48,19 @@ async def make_model(request: SourceRequest, spec: TrainSpec, directory: Path, u
     with ui.bars() as make:
         bar = make("pictures", None)
         examples = await training_examples(request, lambda done, total: bar(done, total=total))
-    artifact = await _in_thread(examples, spec, ui)
-    save_artifact(artifact, directory)
-    return load_artifact(directory)
+    return await _kept(examples, spec, directory, ui)
 
 
-async def train_command(settings: Settings, request: SourceRequest, out: Path | None, as_json: bool) -> None:
-    """Train and show the held-out figures."""
-    ui, spec = Ui(), SPECS[request.kind]
+async def train_command(
+    settings: Settings, request: SourceRequest, data: Path | None, out: Path | None, as_json: bool
+) -> None:
+    """Train on a source's pictures, or on the data set `data`, and show the held-out figures."""
+    ui, spec = Ui(), SPECS[request.kind] if data is None else DATASET_SPEC
     directory = out or settings.data_dir / "models" / spec.model_id
-    artifact = await make_model(request, spec, directory, ui)
+    if data is None:
+        artifact = await make_model(request, spec, directory, ui)
+    else:
+        artifact = await _kept(await asyncio.to_thread(labelled_set.examples, data), spec, directory, ui)
     if as_json:
         print(json.dumps({"model": str(directory), "sha256": artifact.sha256, **artifact.metrics}, indent=2))
     else:
@@ -72,6 +77,12 @@ def held_out_rows(metrics: Any) -> list[tuple[str, str]]:
         value = f"{rate['value']:.1%}" if rate["value"] is not None else "n/a"
         rows.append((name.replace("_", " "), f"{value} {interval} of {rate['total']}"))
     return rows
+
+
+async def _kept(examples: Sequence[Example], spec: TrainSpec, directory: Path, ui: Ui) -> Artifact:
+    artifact = await _in_thread(examples, spec, ui)
+    save_artifact(artifact, directory)
+    return load_artifact(directory)
 
 
 async def _in_thread(examples: Sequence[Example], spec: TrainSpec, ui: Ui) -> Artifact:

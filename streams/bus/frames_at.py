@@ -1,0 +1,174 @@
+"""Single records again, by where or when they lay: what a verdict's source topic, partition and offset lead back to.
+
+For whoever needs the picture of a frame that was not kept, such as an audit of passes, or the defect behind a decision.
+Reads committed records only. Does not know why a record is asked for, nor whether it is the one that the asker meant:
+compare its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
+from schemas.records import Event, FrameCaptured
+from streams.bus.admin import wait_for_broker
+from streams.bus.connect import ANSWER_TIMEOUT_S, partitions_of, reaching
+from streams.bus.offsets import committed_offsets
+from streams.bus.positions import starting_offsets
+from streams.errors import OperatorError
+
+log = logging.getLogger(__name__)
+STOP_S = 5.0
+FETCH_TIMEOUT_S = 30.0
+POLL_MS = 500
+FETCH_WAIT_MS = 20
+FETCH_MAX_BYTES = 64 << 10  # a batch that is larger still comes whole; its neighbours need not
+
+R = TypeVar("R", bound=Event)
+
+
+class RecordReader(Generic[R]):
+    """Reads single records of one topic. One reading at a time; others wait. An async context manager."""
+
+    def __init__(self, bootstrap: str, topic_full_name: str, codec: Codec, record: type[R]) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic_full_name
+        self._codec = codec
+        self._record = record
+        self._lock = asyncio.Lock()
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        """Connects; BrokerUnreachableError where no Kafka answers."""
+        await wait_for_broker(self._bootstrap, ANSWER_TIMEOUT_S)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=FETCH_MAX_BYTES,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+        )
+        try:
+            async with reaching(self._bootstrap):
+                await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumer = consumer
+
+    async def stop(self) -> None:
+        """Closes the consumer. aiokafka's fetcher may swallow the first cancellation and wait for ever: it gets two."""
+        if self._consumer is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await self._consumer.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
+
+    async def fetch(self, partition: int, offset: int) -> R | None:
+        """The record at this offset; None where retention took it, it was aborted, or it is no such event.
+
+        OperatorError where the broker gives nothing in FETCH_TIMEOUT_S.
+        """
+        found = await self._first(partition, offset, lambda _: True, 1)
+        return found[1] if found and found[0] == offset else None
+
+    async def find(self, partition: int, since: datetime, matches: Callable[[R], bool], most: int) -> R | None:
+        """The first of `most` records appended at or after `since` that matches; None where none does."""
+        offsets = await self.offsets_at(since)
+        found = await self._first(partition, offsets.get(partition, 0), matches, most)
+        return found[1] if found else None
+
+    async def offsets_at(self, when: datetime) -> dict[int, int]:
+        """By partition, the offset of the first record appended at or after `when`; the end where there is none yet."""
+        tps = [TopicPartition(self._topic, p) for p in await partitions_of(self._bootstrap, self._topic)]
+        async with reaching(self._bootstrap):
+            found = await starting_offsets(self._started, when, tps)
+        return {tp.partition: offset for tp, offset in found.items()}
+
+    async def ends(self) -> dict[int, int]:
+        """By partition, the offset behind the last committed record."""
+        tps = [TopicPartition(self._topic, p) for p in await partitions_of(self._bootstrap, self._topic)]
+        async with reaching(self._bootstrap):
+            return {tp.partition: end for tp, end in (await self._started.end_offsets(tps)).items()}
+
+    @property
+    def _started(self) -> AIOKafkaConsumer:
+        assert self._consumer is not None, "start() comes first"
+        return self._consumer
+
+    async def _first(
+        self, partition: int, offset: int, matches: Callable[[Any], bool], most: int
+    ) -> tuple[int, R] | None:
+        """The first matching record of `most` from an offset on, and its own offset."""
+        consumer, at = self._started, TopicPartition(self._topic, partition)
+        async with self._lock:
+            consumer.assign([at])
+            try:
+                async with asyncio.timeout(FETCH_TIMEOUT_S):
+                    return await self._scan(consumer, at, offset, matches, most)
+            except TimeoutError:
+                raise OperatorError(
+                    f"{self._topic} partition {partition} gave no record from offset {offset} on within "
+                    f"{FETCH_TIMEOUT_S:g} s; see whether all brokers run, then try again"
+                ) from None
+            finally:
+                consumer.pause(at)  # else it would go on fetching
+
+    async def _scan(
+        self, consumer: AIOKafkaConsumer, at: TopicPartition, offset: int, matches: Callable[[Any], bool], most: int
+    ) -> tuple[int, R] | None:
+        begin, end = (await consumer.beginning_offsets([at]))[at], (await consumer.end_offsets([at]))[at]
+        if not begin <= offset < end:
+            return None
+        consumer.seek(at, offset)
+        while await consumer.position(at) < end:
+            for messages in (await consumer.getmany(at, timeout_ms=POLL_MS, max_records=most)).values():
+                for message in messages:
+                    record = self._decoded(message)
+                    most -= 1
+                    if record is not None and matches(record):
+                        return message.offset, record
+                    if most <= 0:
+                        return None
+        return None
+
+    def _decoded(self, message: Any) -> R | None:
+        try:
+            return self._codec.decode(message.value, self._record) if message.value else None
+        except (SchemaInvalidError, SchemaUnknownError) as error:
+            where = f"{self._topic} partition {message.partition} offset {message.offset}"
+            log.warning("%s is no %s: %s", where, self._record.__name__, error)
+            return None
+
+
+class FrameReader(RecordReader[FrameCaptured]):
+    """Reads single frames of `frames` (full name)."""
+
+    def __init__(self, bootstrap: str, topic_full_name: str, codec: Codec) -> None:
+        super().__init__(bootstrap, topic_full_name, codec, FrameCaptured)
+
+
+async def committed_by(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+    """What a group has committed of `topic` (full name), by partition; partitions without a commit are left out."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        async with reaching(bootstrap):
+            await admin.start()
+            return await committed_offsets(admin, group, topic)
+    finally:
+        await admin.close()
