@@ -62,6 +62,29 @@ def station(
     asyncio.run(run_station(settings, options, announcer("rework station at {address}; Ctrl-C stops", ready_file)))
 
 
+@app.command()
+@with_settings()
+def dashboard(
+    settings: Settings,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    certificate: Certificate = None,
+    key: Key = None,
+    ready_file: ReadyFile = None,
+) -> None:
+    """Serve the dashboard and the reading API, until SIGTERM or Ctrl-C.
+
+    Live by line and station: yield, control chart, defects, escapes, overkill, latency, what was missed. The API is at
+    /api, described at /docs. Example: `lineside dashboard --port 8080`, then open the address that it prints.
+    """
+    from streams.commands.dashboard import DashboardOptions, run_dashboard
+    from streams.web.binding import Binding
+
+    ensure_data_dir(settings)
+    options = DashboardOptions(Binding(host, port, certificate, key))
+    asyncio.run(run_dashboard(settings, options, announcer("dashboard at {address}; Ctrl-C stops", ready_file)))
+
+
 @users.command("add")
 @with_settings()
 def add_user(

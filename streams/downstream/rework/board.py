@@ -68,6 +68,9 @@ class Board:
         self._chains = Chains()
         self._claims = Claims()
         self._parts = PartLog()
+        self._offered: dict[tuple[Order, str], list[Case]] = {}  # since the last change
+        self.newest_at: datetime | None = None
+        """Append time of the newest case, be it closed by now; None where there never was one."""
 
     # --- what was read ----------------------------------------------------------------------------------------------
 
@@ -116,11 +119,13 @@ class Board:
     def _take_in(self, case: Case) -> None:
         self._drop(case.verdict_id)
         self._cases[case.verdict_id] = case
+        self.newest_at = max(case.appended_at, self.newest_at or case.appended_at)
         if case.part_id:
             self._of_part[case.part_id].add(case.verdict_id)
         self._sort_in(case.verdict_id)
 
     def _drop(self, verdict_id: UUID) -> None:
+        self._offered.clear()
         case = self._cases.pop(verdict_id, None)
         for review in REVIEWS:
             self._queue.drop(CaseKey(verdict_id, review))
@@ -131,6 +136,7 @@ class Board:
 
     def _sort_in(self, verdict_id: UUID) -> None:
         """Brings the queue to what the outcomes of a verdict say now."""
+        self._offered.clear()
         case = self._cases.get(verdict_id)
         if case is None:
             return
@@ -145,12 +151,17 @@ class Board:
     # --- what is asked ----------------------------------------------------------------------------------------------
 
     def open_cases(self, order: Order, operator: str) -> list[Case]:
-        """The cases that this operator may decide, the first to be looked at first; those that others hold included."""
-        kept_from = {CaseKey(key.verdict_id, _other(key.review)) for key in self._chains.decided_by(operator)}
-        cases = self._queue.cases(order)
-        if not any(key in self._queue for key in kept_from):
-            return cases
-        return [case for case in cases if case.key not in kept_from]
+        """The cases that this operator may decide, the first to be looked at first; those that others hold included.
+
+        The same list until something changes, not to be written to.
+        """
+        if (order, operator) not in self._offered:
+            kept_from = {CaseKey(key.verdict_id, _other(key.review)) for key in self._chains.decided_by(operator)}
+            cases = self._queue.cases(order)
+            if any(key in self._queue for key in kept_from):
+                cases = [case for case in cases if case.key not in kept_from]
+            self._offered[order, operator] = cases
+        return self._offered[order, operator]
 
     def case(self, key: CaseKey) -> Case | None:
         """A case, open or closed."""

@@ -39,6 +39,7 @@ class Queue:
         self._sorted = {order: _Sorted() for order in RANKS}
         self._kinds: Counter[Kind] = Counter()
         self._changed: set[str] = set()  # groups whose members must be placed anew
+        self._asked: dict[Order, list[Case]] = {}  # since the last change
 
     def __contains__(self, key: CaseKey) -> bool:
         return key in self._cases
@@ -50,6 +51,7 @@ class Queue:
         self._kinds[case.kind] += 1
         self._groups[_group(case)].add(case.key)
         self._changed.add(_group(case))
+        self._asked.clear()
 
     def drop(self, key: CaseKey) -> None:
         case = self._cases.pop(key, None)
@@ -60,17 +62,20 @@ class Queue:
             entries.drop(key)
         group = _group(case)
         self._changed.add(group)
+        self._asked.clear()
         self._groups[group].discard(key)
         if not self._groups[group]:
             del self._groups[group]
 
     def cases(self, order: Order) -> list[Case]:
-        """All open cases in this order."""
-        for group in self._changed:
-            self._place([self._cases[key] for key in self._groups.get(group, ())])
-        self._changed.clear()
-        cases = self._sorted[order].cases()
-        return _in_physical_order(cases) if order == "oldest" else cases
+        """All open cases in this order: the same list until something changes, not to be written to."""
+        if order not in self._asked:
+            for group in self._changed:
+                self._place([self._cases[key] for key in self._groups.get(group, ())])
+            self._changed.clear()
+            cases = self._sorted[order].cases()
+            self._asked[order] = _in_physical_order(cases) if order == "oldest" else cases
+        return self._asked[order]
 
     def count(self, kind: Kind) -> int:
         return self._kinds[kind]

@@ -1,0 +1,99 @@
+"""The overview's connection to a real Kafka, which outlives the broker's restarts.
+
+Place in the flow: under `feed.py`. Windows and parts are followed from the start of what is shown, cases of rework from
+as far back as a rework station has them, recipes and alarms from their beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from streams.bus.connect import partitions_of, reaching
+from streams.bus.history import History
+from streams.bus.registry_client import codec_for
+from streams.bus.subscriber import Received
+from streams.downstream.rework.bus import Feed
+from streams.downstream.rework.kafka_bus import KafkaBus
+from streams.errors import LinesideError
+from streams.settings import Settings
+from streams.topics import ALARMS, DEFECTS, FRAMES, OUTCOMES, RECIPES, SAMPLES, Topic
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+READ_TIMEOUT_S = 15.0
+REWORK = (DEFECTS, SAMPLES, OUTCOMES)
+CONTROL = (RECIPES, ALARMS)
+
+
+class KafkaLog:
+    """Implements `Log`. `since` is for windows and parts, `cases_since` for defects, samples and outcomes."""
+
+    def __init__(self, settings: Settings, since: datetime, cases_since: datetime) -> None:
+        self._settings = settings
+        self._buses = {
+            REWORK: KafkaBus(settings, cases_since),
+            CONTROL: KafkaBus(settings, BEGINNING),
+            (): KafkaBus(settings, since),
+        }
+        self._history = History(settings.bootstrap, settings.topic_prefix, codec_for(settings))
+        self._partitions: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def connected(self) -> bool:
+        return all(bus.connected for bus in self._buses.values())
+
+    async def start(self, feeds: Sequence[Feed], on_connection: Callable[[], None]) -> None:
+        await self._history.start()
+        apart = {topic.name for topics in self._buses for topic in topics}
+        for topics, bus in self._buses.items():
+            wanted = [feed for feed in feeds if (feed.topic in topics if topics else feed.topic.name not in apart)]
+            await bus.start(wanted, on_connection)
+
+    async def stop(self) -> None:
+        for bus in self._buses.values():
+            await bus.stop()
+        await self._history.stop()
+
+    async def stretch(
+        self, topic: Topic, start: datetime, end: datetime, of: int | None = None
+    ) -> dict[int, tuple[int, int]]:
+        found = {}
+        async with _answering(self._settings.bootstrap):
+            for partition in await self._partitions_of(topic) if of is None else (of,):
+                low = await self._history.offset_at(topic, partition, start)
+                found[partition] = (low, max(low, await self._history.offset_at(topic, partition, end)))
+        return found
+
+    async def read(self, topic: Topic, partition: int, low: int, high: int) -> list[Received[Any]]:
+        taken: list[Received[Any]] = []
+        async with _answering(self._settings.bootstrap):
+            await self._history.read(topic, partition, low, high, taken.append)
+        return taken
+
+    async def waiting(self) -> int | None:
+        try:
+            async with _answering(self._settings.bootstrap):
+                committed = await self._history.committed(f"{self._settings.topic_prefix}inspection", FRAMES)
+                behind = 0
+                for partition in await self._partitions_of(FRAMES):
+                    begin, end = await self._history.bounds(FRAMES, partition)
+                    behind += max(0, end - max(begin, committed.get(partition, 0)))
+                return behind
+        except LinesideError:  # `connected` says so
+            return None
+
+    async def _partitions_of(self, topic: Topic) -> tuple[int, ...]:
+        if topic.name not in self._partitions:
+            name = self._settings.topic_prefix + topic.name
+            self._partitions[topic.name] = await partitions_of(self._settings.bootstrap, name)
+        return self._partitions[topic.name]
+
+
+@asynccontextmanager
+async def _answering(bootstrap: str) -> AsyncIterator[None]:
+    """A block that must end within READ_TIMEOUT_S; BrokerUnreachableError where it doesn't, or Kafka fails."""
+    async with reaching(bootstrap), asyncio.timeout(READ_TIMEOUT_S):
+        yield

@@ -1,0 +1,1 @@
+"""Pages for people: the rework station, the dashboard, and the shell that both stand in."""

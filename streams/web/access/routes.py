@@ -1,0 +1,51 @@
+"""HTTP's side of signing in: the cookie, and the door of routes that machines read.
+
+Place in the flow: pages sign a user in over their web socket (`forms.py`) and trade a ticket for the cookie here;
+routes of the reading interface take `Depends(reader)`. Does not know NiceGUI.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from pydantic import BaseModel
+
+from streams.web.access.users import Role, User
+from streams.web.context import context_of
+from streams.web.security import SESSION_COOKIE
+
+LOCAL_READER = User("local", "local", frozenset({Role.READER}))
+BEARER = "Bearer "
+
+router = APIRouter(include_in_schema=False)
+
+
+class Ticket(BaseModel):
+    """What a page's browser trades."""
+
+    ticket: str
+
+
+@router.post("/access/session", status_code=204)
+async def take_cookie(body: Ticket, request: Request, response: Response) -> None:
+    """Trade a ticket for the session's cookie."""
+    session_id = context_of(request).tickets.trade(body.ticket)
+    if session_id is None:
+        raise HTTPException(403, "the ticket is unknown, used or too old; sign in again")
+    is_https = request.url.scheme == "https"
+    response.set_cookie(SESSION_COOKIE, session_id, httponly=True, samesite="strict", secure=is_https, path="/")
+
+
+async def reader(request: Request) -> User:
+    """Who reads: a machine by its bearer token, or a person by cookie or proxy; 401 for nobody. `Depends(reader)`."""
+    access = context_of(request).access
+    authorization = request.headers.get("authorization", "")
+    if authorization:
+        user = access.by_token(authorization.removeprefix(BEARER).strip())
+    else:
+        peer = request.client.host if request.client else ""
+        user = access.by_proxy(request.headers, peer) or access.user_of(request.cookies.get(SESSION_COOKIE))
+        user = user or (LOCAL_READER if access.open_mode else None)
+    if user is None:
+        detail = "sign in, or send a token of `lineside users token` as Authorization: Bearer"
+        raise HTTPException(401, detail, headers={"WWW-Authenticate": "Bearer"})
+    return user

@@ -1,0 +1,1 @@
+"""The dashboard: what the lines do, live, and every picture behind a number."""

@@ -1,0 +1,1 @@
+"""The rework station's page: a queue, a picture, two presses."""

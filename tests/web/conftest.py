@@ -1,0 +1,50 @@
+"""A headless Chromium, and web apps in the test's own event loop."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from fastapi import FastAPI
+from playwright.async_api import Browser, BrowserContext, async_playwright
+
+from tests.web_apps import nicegui_put_back, serving
+
+RunWeb = Callable[[FastAPI], AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture
+def run_web() -> Iterator[RunWeb]:
+    """`async with run_web(web) as url:` serves a web app on a free port; make the app after this fixture."""
+    with nicegui_put_back():
+        yield serving
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    """The Chromium that CHROMIUM names, else the one on the path."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.fail("no Chromium; put `chromium` on the path or name it in CHROMIUM")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def touch_screen(chromium: Browser) -> AsyncIterator[BrowserContext]:
+    """A browser as a station has it: 1024x768. What a page logs as an error, or asks of other hosts, fails the test."""
+    context = await chromium.new_context(viewport={"width": 1024, "height": 768})
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    context.on("request", lambda request: None if _is_local(request.url) else errors.append(request.url))
+    yield context
+    await context.close()
+    assert errors == []
+
+
+def _is_local(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
