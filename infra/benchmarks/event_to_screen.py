@@ -24,11 +24,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import psutil
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 from schemas.records import DefectDetected, Encoding, Finding, FrameCaptured, Outcome, Precision, Reason
 from streams.bus.admin import ensure_topics
@@ -43,6 +44,7 @@ from streams.store import FrameStore
 from streams.topics import DEFECTS, VERDICTS, station_key, topic_specs
 
 LINES, PICTURES = 10, 64
+WALL, TOUCH = (1920, 1080), (1024, 768)
 NG_EVERY = 20  # verdicts
 SETTLE_S = 20.0  # pages load and caches fill; what happens before is not counted
 SAMPLE_S = 10.0
@@ -111,15 +113,15 @@ def shot(number: int, picture: bytes) -> FrameCaptured:
     )
 
 
-async def publish(settings: Settings, rate: float, seconds: float, sent: Sent) -> None:
-    """Verdicts at a steady `rate` a second, and the defects that belong to them."""
+async def publish(settings: Settings, rate: float, sent: Sent) -> None:
+    """Verdicts at a steady `rate` a second, and the defects that belong to them, until cancelled."""
     drawn = SyntheticOptions(defect_share=1.0)
     pictures = [take(drawn, trigger(drawn, number).part) for number in range(PICTURES)]
     store, loop = FrameStore(settings.frame_store_url), asyncio.get_running_loop()
     references = [store.put(data, hashlib.sha256(data).hexdigest(), "jpg") for data in pictures]
     async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
         started = loop.time()
-        for number in range(int(rate * seconds)):
+        for number in count():
             await asyncio.sleep(max(0.0, started + number / rate - loop.time()))
             now, which = datetime.now(UTC), number % PICTURES
             frame = shot(number, pictures[which])
@@ -150,9 +152,9 @@ def _note_verdict(sent: Sent, delivery: object) -> None:
     sent.verdicts[delivery.partition].append((delivery.offset, delivery.timestamp_ms))  # type: ignore[attr-defined]
 
 
-async def open_page(context: BrowserContext, address: str, name: str) -> Page:
-    """Sign in as `name`, and note every change from now on."""
-    page = await context.new_page()
+async def open_page(browser: Browser, size: tuple[int, int], address: str, name: str) -> Page:
+    """Sign in as `name`, each in a browser of their own, and note every change from now on."""
+    page = await browser.new_page(viewport={"width": size[0], "height": size[1]})
     await page.goto(address)
     await page.locator("input").first.fill(name)
     await page.keyboard.press("Enter")
@@ -233,14 +235,14 @@ async def main(options: argparse.Namespace) -> None:
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=options.chromium, args=["--no-sandbox", *QUIET_TABS])
         stack.push_async_callback(browser.close)
-        publishing = asyncio.create_task(publish(settings, options.rate, seconds + SETTLE_S + 5, sent))
-        wall = await browser.new_context(viewport={"width": 1920, "height": 1080})
-        touch = await browser.new_context(viewport={"width": 1024, "height": 768})
+        publishing = asyncio.create_task(publish(settings, options.rate, sent))
         dashboards = [
-            await open_page(wall, children["dashboard"].address, f"engineer-{n}") for n in range(options.dashboards)
+            await open_page(browser, WALL, children["dashboard"].address, f"engineer-{n}")
+            for n in range(options.dashboards)
         ]
         stations = [
-            await open_page(touch, children["station"].address, f"operator-{n}") for n in range(options.stations)
+            await open_page(browser, TOUCH, children["station"].address, f"operator-{n}")
+            for n in range(options.stations)
         ]
         print(f"{len(dashboards)} dashboards and {len(stations)} stations open", flush=True)
         await asyncio.sleep(SETTLE_S)

@@ -12,14 +12,14 @@ from uuid import UUID
 
 import pytest
 
-from schemas.records import LineWindow, Outcome, ReworkFinding, VerdictIssued
+from schemas.records import LineWindow, Outcome, PartOutcome, ReworkFinding, VerdictIssued
 from streams.downstream.overview.memory import MemoryOverview, memory_overview
 from streams.downstream.overview.view import Choice, Shown, Span, What
 from streams.downstream.rework.cases import Scope
 from streams.errors import CallerError
 from streams.settings import Settings
 from tests.contracts.samples import OUTCOME, WINDOW
-from tests.line_stats import verdict
+from tests.line_stats import part, verdict
 
 NOW = datetime(2026, 3, 2, 12, 0, 30, tzinfo=UTC)
 EVERYTHING = Scope()
@@ -61,7 +61,7 @@ async def pages(overview: MemoryOverview, choice: Choice, span: Span, limit: int
             return found
 
 
-async def test_a_window_that_arrives_is_in_the_next_view_and_told_at_once() -> None:
+async def test_a_window_that_arrives_is_in_the_next_view_and_told() -> None:
     overview = overview_of()
     async with overview:
         told = asyncio.Event()
@@ -128,6 +128,27 @@ async def test_the_plan_comes_from_the_settings() -> None:
     assert overview.view(EVERYTHING, span_of(hours=1)).tiles[0].planned_parts_per_min == 60
     with pytest.raises(CallerError, match="planned_parts_per_min"):
         overview_of(planned_parts_per_min="l1")
+
+
+async def test_history_comes_in_behind_the_start_and_further_when_a_span_asks() -> None:
+    windows = [window(ago(hours=hours)) for hours in (50, 30, 20, 3)]
+    overview = memory_overview(windows, settings=Settings(), clock=lambda: NOW, since=ago(hours=24))
+    async with overview:
+        async with asyncio.timeout(5):
+            await overview.ensure(span_of(hours=24))
+        assert overview.view(EVERYTHING, span_of(hours=60)).frames == 20
+        async with asyncio.timeout(5):
+            await overview.ensure(span_of(hours=60))
+        assert overview.view(EVERYTHING, span_of(hours=60)).frames == 40
+
+
+async def test_a_block_is_shown_once_however_far_history_is_read() -> None:
+    fields: dict[str, Any] = {"outcome": PartOutcome.NOT_INSPECTED, "decided_at": ago(hours=3)}
+    overview = overview_of(window(ago(hours=3)), part(1, 0, first_at=ago(hours=3), through_at=ago(hours=3), **fields))
+    async with overview:
+        await overview.ensure(span_of(hours=30))
+        blocks = overview.view(EVERYTHING, span_of(hours=8)).missing.blocks
+    assert [block.count for block in blocks] == [1]
 
 
 async def test_pages_of_pictures_come_newest_first_without_gaps_or_repeats() -> None:

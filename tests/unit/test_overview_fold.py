@@ -108,6 +108,16 @@ def test_a_view_is_made_once_until_something_changes() -> None:
     assert again.version > first.version
 
 
+def test_a_view_of_very_many_windows_serves_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.downstream.overview.fold.AT_ONCE", 0)
+    monkeypatch.setattr("streams.downstream.overview.fold.WINDOWS_PER_S", 60)
+    found = fold(window(0))
+    view_of(found, span(0, 60), now=10)
+    found.window(read(window(1)))
+    assert view_of(found, span(0, 60), now=10 + 0.9 / 60).frames == 20
+    assert view_of(found, span(0, 60), now=10 + 1.1 / 60).frames == 40
+
+
 def test_a_late_revision_that_is_older_changes_nothing() -> None:
     found = fold(window(0, revision=2))
     before = found.version

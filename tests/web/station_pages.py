@@ -54,6 +54,13 @@ if TYPE_CHECKING:
 RunWeb = Callable[[FastAPI], AbstractAsyncContextManager[str]]
 KEY = station_key("p1", "l1", "s1")
 SLOW_MS = 20_000
+SCANNER = """(keys) => {
+  for (const key of keys) {
+    const focus = document.activeElement;
+    const may = focus.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+    if (may && key === "Enter") focus.click();
+  }
+}"""
 RING = Box(x=200, y=160, width=120, height=90)
 
 
@@ -213,6 +220,11 @@ async def press(page: Page, keys: str) -> None:
     await page.keyboard.press(keys[0])
     await expect(key(page, keys[0])).to_have_attribute("aria-pressed", "true")
     await page.keyboard.press(keys[1])
+
+
+async def scan(page: Page, code: str, end: str = "Enter") -> None:
+    """What a scanner does: characters faster than any hand, then Enter, which presses what has the focus if it may."""
+    await page.evaluate(SCANNER, [*code, end] if end else [*code])
 
 
 async def opened(page: Page, part: str) -> None:

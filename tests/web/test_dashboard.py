@@ -95,9 +95,9 @@ class Plant:
         }
         return LineWindow(**fields | changes)
 
-    async def run(self, minutes: int = 20, line: str = "l1", **changes: Any) -> None:
-        """Windows of the last minutes."""
-        windows = [self.window(ago, line, **changes) for ago in range(minutes, 0, -1)]
+    async def run(self, minutes: int = 20, line: str = "l1", until: int = 1, **changes: Any) -> None:
+        """Windows of the last minutes; those of the next ones too where `until` is below 0."""
+        windows = [self.window(ago, line, **changes) for ago in range(minutes, until - 1, -1)]
         await self.publish(LINE_STATS, *windows, line=line)
 
     async def reject(self, label: str, *part_ids: str | None) -> None:
@@ -191,14 +191,14 @@ async def open_first_bar(page: Page) -> Locator:
 async def test_a_line_is_a_tile_with_its_state_pace_and_yield(
     plant: Plant, run_web: RunWeb, touch_screen: BrowserContext
 ) -> None:
-    await plant.run()
+    await plant.run(until=-3)
     async with dashboard(plant, run_web) as url:
         page = await look(touch_screen, url)
         tile = page.locator('.db-tile[data-line="l1"]')
         await expect(tile.locator(".db-state")).to_have_text(load("en", "dashboard")["line_RUNNING"], timeout=SLOW_MS)
         await expect(tile.locator(".db-pace .ls-large")).to_have_text("60.0")
         await expect(tile.locator(".db-yield strong")).to_have_text("95.0\N{NO-BREAK SPACE}%")
-        await expect(panel(page, "latency")).to_contain_text("40")
+        await expect(panel(page, "latency")).to_contain_text("45\N{NO-BREAK SPACE}ms")
         for name in ("control", "pareto", "pace", "latency"):
             await expect(panel(page, name).locator("canvas")).to_be_visible()
 

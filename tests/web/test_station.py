@@ -22,6 +22,7 @@ from tests.web.station_pages import (
     nothing_left,
     opened,
     press,
+    scan,
     station,
 )
 
@@ -100,15 +101,13 @@ async def test_a_scan_opens_its_part_from_anywhere_and_decides_nothing(
         await opened(page, "P-1")
         await key(page, "2").focus()
 
-        await page.keyboard.type("12rs2a44-1r")
-        await page.keyboard.press("Enter")
+        await scan(page, "12rs2a44-1r")
 
         await opened(page, "12rs2a44-1r")
         await expect(page.locator('.st-strip [aria-pressed="true"]')).to_have_count(0)
-        await page.keyboard.type("nobody")
-        await page.keyboard.press("Enter")
+        await scan(page, "nobody")
         await expect(page.locator(".st-banner")).to_contain_text("No case for nobody. Scan again")
-        await page.keyboard.type("1r2a")  # a scan that was cut off
+        await scan(page, "1r2a", end="")  # was cut off
         await expect(page.locator(".st-banner")).to_contain_text("nothing was decided")
         await expect(page.locator('.st-strip [aria-pressed="true"]')).to_have_count(0)
 

@@ -14,7 +14,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 from schemas.records import ReworkFinding
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.topics import CLAIMS, OUTCOMES
-from tests.web.station_pages import SLOW_MS, Line, RunWeb, key, new_line, nothing_left, opened, press, station
+from tests.web.station_pages import SLOW_MS, Line, RunWeb, key, new_line, nothing_left, opened, press, scan, station
 
 pytestmark = [
     pytest.mark.broker,
@@ -69,8 +69,7 @@ async def test_a_case_that_another_has_open_names_him_and_takes_no_decision(
         await opened(ben, "P-2")
         await expect(ben.locator(".st-row", has_text="P-1")).to_contain_text("with ana")
 
-        await ben.keyboard.type("P-1")
-        await ben.keyboard.press("Enter")
+        await scan(ben, "P-1")
 
         await opened(ben, "P-1")
         await expect(ben.locator(".st-banner")).to_contain_text("ana has this case open")

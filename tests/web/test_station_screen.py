@@ -50,7 +50,8 @@ async def test_the_picture_is_shown_as_captured_beside_a_good_part(
         await expect(picture).to_have_css("image-rendering", "pixelated")
         await expect(picture).to_have_css("width", "1280px")
         await page.get_by_role("button", name="Move right").click()
-        await page.keyboard.press("ArrowRight")
+        for _ in range(2):
+            await page.keyboard.press("ArrowRight")
         await expect(page.get_by_role("button", name="Move right")).to_be_hidden()
         await page.keyboard.press("0")
         await expect(picture).not_to_have_class("is-enlarged")
@@ -171,10 +172,9 @@ async def test_the_page_says_when_the_newest_defect_on_it_came(
         page = await at_work.sit_down(touch_screen, "ana")
         root = page.locator("[data-newest-ms]")
         await expect(root).to_have_attribute("data-newest-ms", "")
-        for count in (1, 2):
-            await line.reject("P-1")
+        for parts in (("P-1",), ("P-1", "P-2")):
+            await line.reject(*parts)
             newest = (await line.read(DEFECTS))[-1].timestamp
-            assert len(await line.read(DEFECTS)) == count
             await expect(root).to_have_attribute("data-newest-ms", str(round(newest.timestamp() * 1000)))
 
 

@@ -6,6 +6,7 @@ Place in the flow: one per dashboard process, over `fold.py`; any number of page
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,19 +24,24 @@ from streams.downstream.overview.uninspected import Uninspected
 from streams.downstream.overview.view import Choice, Page, Span, View, What
 from streams.downstream.rework.bus import Feed
 from streams.downstream.rework.cases import Read, Scope
+from streams.errors import LinesideError
 from streams.settings import Settings
 from streams.topics import ALARMS, DEFECTS, LINE_STATS, OUTCOMES, PARTS, RECIPES, SAMPLES, Topic
 
 log = logging.getLogger(__name__)
 
 HELD = timedelta(hours=24)
+RECENT = timedelta(minutes=15)  # read before the start returns; the rest comes in behind it
 MOST_WINDOWS = 500_000  # that are held; some 700 bytes each
-PIECE = timedelta(hours=24)  # of older history, read at once
-NOTIFY_S = 0.25  # changes within this time are one to listeners; the first is told at once
+PIECE = timedelta(hours=1)  # of older history, read at once
+NOTIFY_S = 0.25  # between two words to listeners
+GATHER_S = 0.1  # after the first change: statistics publish all their partitions in one go, and that is one change
 WAITING_S = 2.0
+RETRY_S = 1.0
 TIDY_S = 600.0
 MOST_PICTURES = 200  # a page
-READ_AT_ONCE = 2_000  # records of older history
+READ_AT_ONCE = 500  # records of older history; pages wait for so many
+COSTLY = ("scipy.stats", "scipy.special")  # imports of views
 
 
 def utc_now() -> datetime:
@@ -61,8 +67,9 @@ class Overview:
         planned = parse_plan(settings.planned_parts_per_min) if planned_parts_per_min is None else planned_parts_per_min
         now = clock()
         self._clock = clock
-        self._held_from = since or now - HELD
-        self._keep = max(HELD, now - self._held_from)
+        self._since = since or now - HELD
+        self._held_from = max(self._since, now - RECENT)
+        self._keep = max(HELD, now - self._since)
         self._keep_open = timedelta(days=settings.rework_history_days)
         self._asked_from = now
         self._fold = Fold(planned, settings.window_s * 1000)
@@ -99,16 +106,19 @@ class Overview:
         )
 
     async def start(self) -> None:
-        """Returns when windows, recipes and alarms were read.
+        """Returns when the newest windows, recipes and alarms were read; older windows come in behind, newest first.
 
-        Raises BrokerUnreachableError or CallerError where they can't be.
+        Raises BrokerUnreachableError or CallerError where the topics can't be reached.
         """
         try:
             await self._log.start(self.feeds, self._changed)
         except BaseException:
             await self._log.stop()
             raise
+        for name in COSTLY:  # else the first view would hold up everything for a second
+            await asyncio.to_thread(importlib.import_module, name)
         self._tasks = [
+            asyncio.create_task(self._read_back(), name="overview reads what is older"),
             asyncio.create_task(self._watch_waiting(), name="overview asks what waits"),
             asyncio.create_task(self._tidy(), name="overview forgets what is long over"),
         ]
@@ -130,7 +140,7 @@ class Overview:
         await self.stop()
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls `callback` at once after a change, then at most four times a second; returns what ends that."""
+        """Calls `callback` soon after a change, at most four times a second; returns what ends that."""
         token = object()
         self._listeners[token] = callback
 
@@ -149,13 +159,10 @@ class Overview:
 
         BrokerUnreachableError where the broker does not answer.
         """
-        async with self._loading:
-            while span.start < self._held_from and len(self._fold.windows) < MOST_WINDOWS:
-                older = await self._log.stretch(LINE_STATS, span.start, self._held_from)
-                there_is_more = any(low < high for low, high in older.values())
-                start = max(span.start, self._held_from - PIECE) if there_is_more else span.start
-                await self._load(start, self._held_from)
-                self._held_from = start
+        while self._lacks(span):
+            async with self._loading:
+                if self._lacks(span):  # others may have waited for the same
+                    await self._load_piece(span.start)
 
     async def gallery(
         self, scope: Scope, span: Span, choice: Choice, cursor: str | None = None, limit: int = 24
@@ -178,6 +185,17 @@ class Overview:
                 self._changed()
 
         return Feed(topic, taking, awaited)
+
+    def _lacks(self, span: Span) -> bool:
+        return span.start < self._held_from and len(self._fold.windows) < MOST_WINDOWS
+
+    async def _load_piece(self, wanted: datetime) -> None:
+        """The newest piece of what is not held, all of it where no windows lie in it."""
+        older = await self._log.stretch(LINE_STATS, wanted, self._held_from)
+        there_is_more = any(low < high for low, high in older.values())
+        start = max(wanted, self._held_from - PIECE) if there_is_more else wanted
+        await self._load(start, self._held_from)
+        self._held_from = start
 
     async def _load(self, start: datetime, end: datetime) -> None:
         """What was appended from `start` to `end`, which lies before all that was read."""
@@ -209,6 +227,16 @@ class Overview:
             low += READ_AT_ONCE
             await asyncio.sleep(0)  # pages go on meanwhile
 
+    async def _read_back(self) -> None:
+        """Reads history back to `since`."""
+        while self._held_from > self._since:
+            try:
+                await self.ensure(Span(self._since, self._held_from))
+                return
+            except LinesideError as error:
+                log.warning("reading older windows again in %g s: %s", RETRY_S, error)
+                await asyncio.sleep(RETRY_S)
+
     async def _watch_waiting(self) -> None:
         while True:
             before = self._fold.version
@@ -238,7 +266,7 @@ class Overview:
     def _changed(self) -> None:
         if self._notice is None and self._listeners:
             loop = asyncio.get_running_loop()
-            self._notice = loop.call_at(max(loop.time(), self._notified_s + NOTIFY_S), self._notify)
+            self._notice = loop.call_at(max(loop.time() + GATHER_S, self._notified_s + NOTIFY_S), self._notify)
 
     def _notify(self) -> None:
         self._notice = None

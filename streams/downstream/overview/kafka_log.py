@@ -9,20 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from streams.bus.connect import partitions_of, reaching
 from streams.bus.history import History
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Received
+from streams.downstream.overview.log import BEGINNING
 from streams.downstream.rework.bus import Feed
 from streams.downstream.rework.kafka_bus import KafkaBus
 from streams.errors import LinesideError
 from streams.settings import Settings
 from streams.topics import ALARMS, DEFECTS, FRAMES, OUTCOMES, RECIPES, SAMPLES, Topic
 
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 READ_TIMEOUT_S = 15.0
 REWORK = (DEFECTS, SAMPLES, OUTCOMES)
 CONTROL = (RECIPES, ALARMS)

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from streams.bus.subscriber import Received
 from streams.downstream.rework.bus import Feed
 from streams.topics import Topic
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""No record was appended before."""
 
 
 class Log(Protocol):

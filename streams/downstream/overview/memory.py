@@ -26,15 +26,20 @@ from schemas.records import (
 )
 from streams.bus.subscriber import Received
 from streams.downstream.overview.feed import Overview, utc_now
+from streams.downstream.overview.log import BEGINNING
 from streams.downstream.rework.bus import Feed
 from streams.settings import Settings
 from streams.topics import TOPICS, Topic
 
 
 class MemoryLog:
-    """Implements `Log`. Everything lies in partition 0 unless told otherwise; set `lag` for what waits."""
+    """Implements `Log`. Everything lies in partition 0 unless told otherwise; set `lag` for what waits.
 
-    def __init__(self) -> None:
+    What was appended before `since` is there to be read, but is not handed over.
+    """
+
+    def __init__(self, since: datetime) -> None:
+        self._since = since
         self.connected = True
         self.lag: int | None = None
         self._logs: defaultdict[tuple[str, int], list[Received[Any]]] = defaultdict(list)
@@ -46,7 +51,7 @@ class MemoryLog:
         topic = next(topic for topic in TOPICS.values() if topic.record is type(record))
         records = self._logs[topic.name, partition]
         records.append(Received(record, partition, len(records), at, None))
-        if topic.name in self._takes:
+        if topic.name in self._takes and at >= self._since:
             with suppress(ValueError, OverflowError):
                 self._takes[topic.name](records[-1])
 
@@ -83,10 +88,9 @@ class MemoryLog:
 class MemoryOverview(Overview):
     """`log` takes more records in: `overview.log.put(record, at)`."""
 
-    def __init__(
-        self, settings: Settings, since: datetime | None, clock: Callable[[], datetime], log: MemoryLog
-    ) -> None:
+    def __init__(self, settings: Settings, since: datetime, clock: Callable[[], datetime], log: MemoryLog) -> None:
         super().__init__(settings, since, log=log, clock=clock)
+        self._held_from = self._cases_from = since
         self.log = log
 
 
@@ -95,11 +99,11 @@ def memory_overview(
     *,
     settings: Settings | None = None,
     clock: Callable[[], datetime] = utc_now,
-    since: datetime | None = None,
+    since: datetime = BEGINNING,
     waiting: int | None = None,
 ) -> MemoryOverview:
     """An overview of records of any topics. Each is appended when it says that it was made (see `made_at`)."""
-    log = MemoryLog()
+    log = MemoryLog(since)
     log.lag = waiting
     overview = MemoryOverview(settings or Settings(), since, clock, log)
     log.attach(overview.feeds)

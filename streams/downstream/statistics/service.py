@@ -35,7 +35,7 @@ from streams.topics import ALARMS, LINE_STATS, OUTCOMES, PARTS, SAMPLES, VERDICT
 
 log = logging.getLogger(__name__)
 GROUP = "statistics"
-PUBLISH_EVERY_S = 0.4  # with the bus and a screen's own interval, an event is on the screen within a second
+PUBLISH_EVERY_S = 0.5  # a screen follows at this pace, so an event is on it within a second
 LOOK_AT_ENDS_EVERY_S = 1.0
 DRAIN_TIMEOUT_S = 50.0  # shorter than the rebalance timeout
 

@@ -77,7 +77,7 @@ class Boards:
         """The board of an address, as new as the overview is."""
         key, now, kept = (address, t.language), self.clock(), self._kept.get((address, t.language))
         view, connected = self.overview.view(address.scope, self.calendar.span(address, now)), self.overview.connected
-        if kept is not None and kept.view is kept.charted is view and kept.connected == connected:
+        if kept is not None and kept.view is view and kept.connected == connected and _is_charted(kept, view, now):
             return kept
         if key not in self._kept and len(self._kept) >= KEPT:
             self._kept.pop(next(iter(self._kept)))
@@ -92,12 +92,16 @@ class Boards:
 
     def _charted(self, view: View, words: Wording, address: Address, kept: Board | None) -> Board:
         """The board with charts that are new enough."""
-        if kept is not None and kept.charted.span == view.span:
-            is_new = (words.now - kept.charted_at).total_seconds() < CHARTS_EVERY_S
-            if kept.charted is view or is_new:
-                return kept
+        if kept is not None and _is_charted(kept, view, words.now):
+            return kept
         panels = _texts({name: make(view, words, address) for name, make in PANELS.items()})
         return Board(view, panels, view, words.now, self.overview.connected)
+
+
+def _is_charted(board: Board, view: View, now: datetime) -> bool:
+    """Whether its charts still do for a view."""
+    is_new = board.charted.span == view.span and (now - board.charted_at).total_seconds() < CHARTS_EVERY_S
+    return board.charted is view or is_new
 
 
 def _texts(models: Mapping[str, Model]) -> dict[str, str]:

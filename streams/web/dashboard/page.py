@@ -1,7 +1,7 @@
 """The dashboard's page: sends its board what is new, answers clicks with pictures, follows its address.
 
-Place in the flow: one instance a browser page, over boards that all pages share. Pushed by the overview at most
-UPDATES_A_S times a second; a hidden page is sent nothing and catches up when it is seen again. What comes from the
+Place in the flow: one instance a browser page, over boards that all pages share. Pushed by the overview, at most
+every UPDATE_EVERY_S; a hidden page is sent nothing and catches up when it is seen again. What comes from the
 browser is parsed as a stranger's. Knows the shell; counts and decides nothing.
 """
 
@@ -30,11 +30,11 @@ from streams.web.dashboard.wording import Wording
 from streams.web.i18n import Texts
 
 log = logging.getLogger(__name__)
-UPDATES_A_S = 2
+UPDATE_EVERY_S = 0.45  # a little less than statistics publish, so as to follow their pace and not to wait for the next
 QUERY_MAX_CHARS = 1_000
 BROWSER_TEXTS = (
     "csv", "png", "copy_link", "copied", "wall", "wall_end", "show", "custom", "from", "to", "close", "updated",
-    "loading_pictures", "no_pictures", "no_pictures_hint", "end_of_pictures", "picture_gone", "pictures_of", "larger",
+    "loading_pictures", "no_pictures", "no_pictures_hint", "end_of_pictures", "picture_gone",
     "loading_windows", "back", "previous", "next", "failed", "contact_live", "contact_late", "contact_lost",
 )  # fmt: skip
 _stamps = itertools.count()
@@ -87,7 +87,7 @@ class DashboardPage:
         """Show soon what has changed, many changes at once."""
         if self._due is None and self._is_seen:
             loop = asyncio.get_running_loop()
-            self._due = loop.call_at(max(loop.time(), self._updated_s + 1 / UPDATES_A_S), self._update)
+            self._due = loop.call_at(max(loop.time(), self._updated_s + UPDATE_EVERY_S), self._update)
 
     def _arrive(self) -> None:
         self._unfollow()

@@ -114,7 +114,8 @@ def missing(view: View, words: Wording, address: Address) -> Model:
         if n
     ]
     if not made["rows"]:
-        made["empty"] = _empty("all_inspected" if view.frames else "no_frames", words)
+        missed = "triggers_missing" if held.missing_triggers else "all_inspected"
+        made["empty"] = _empty(missed if view.frames else "no_frames", words)
     return made
 
 
@@ -158,7 +159,7 @@ def _panel(name: str, words: Wording, counted: str, view: View | None) -> Model:
     made: Model = {"title": words.t(f"panel_{name}"), "note": " · ".join(filter(None, note))}
     if view is not None and name in ("control", "pace"):
         made["note"] += " · " + words.t("step", length=words.length(view.step))
-    return made | {"ask": words.t(f"ask_{name}")}
+    return made
 
 
 def _drawn(chart: Chart | None, why_not: str, words: Wording) -> Model:

@@ -68,20 +68,30 @@ class TimeAxis:
         }
 
 
+TOOLTIP: Model = {
+    "formatter": "@tip",
+    "confine": True,
+    "backgroundColor": "$surface",
+    "borderColor": "$edge",
+    "padding": [8, 12],
+    "textStyle": {"color": "$text", "fontSize": NORMAL},
+}
+
+
 def frame(left: int, right: int, top: int, bottom: int) -> Model:
     """A chart's ground with room around it, in pixels."""
     return {
         "animation": False,
         "grid": {"left": left, "right": right, "top": top, "bottom": bottom},
         "textStyle": {"fontFamily": "Inter, system-ui, sans-serif", "color": "$text"},
-        "tooltip": {"trigger": "item", "formatter": "@tip", "confine": True},
+        "tooltip": TOOLTIP | {"trigger": "item"},
     }
 
 
 def time_frame(span: Span, axis: TimeAxis, **room: int) -> Model:
     """A chart over time."""
     pointer = {"type": "line", "lineStyle": {"color": "$edge", "type": "solid"}, "label": HIDDEN}
-    tooltip = {"trigger": "axis", "formatter": "@tip", "confine": True, "axisPointer": pointer}
+    tooltip = TOOLTIP | {"trigger": "axis", "axisPointer": pointer}
     return frame(**room) | {"useUTC": True, "xAxis": axis.option(span), "tooltip": tooltip}
 
 

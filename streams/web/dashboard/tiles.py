@@ -40,9 +40,7 @@ def _tile(tile: Tile, words: Wording, address: Address, calendar: Calendar, seve
         "word": t(f"line_{tile.state}"),
         "quiet": tile.state in (LineState.RUNNING, LineState.IDLE),
         "pace": words.rate(tile.parts_per_min),
-        "unit": t("pace_unit")
-        if plan is None
-        else t("pace_of_plan", n=t.number(plan, 0 if plan == round(plan) else 1)),
+        "unit": t("pace_unit") if plan is None else t("pace_of_plan", n=words.plan(plan)),
         "yield": [t("yield"), words.share(yielded), words.interval(yielded), counted],
         "counts": [
             [t("not_inspected"), words.count(tile.not_inspected), "not_inspected", tile.not_inspected > 0],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from streams.downstream.overview.view import Changeover, View, WindowSum
+from streams.downstream.overview.view import Changeover, Span, View, WindowSum
 from streams.downstream.statistics.control_chart import ChartPoint
 from streams.web.dashboard.strokes import (
     HATCH,
@@ -27,6 +27,7 @@ from streams.web.dashboard.strokes import (
 from streams.web.dashboard.wording import Model, Wording, printable
 
 PART_STATES = ("OK", "NG", "UNSURE", "NOT_INSPECTED")
+EDGE = 0.15  # of the span: a flag that stands there would be cut off
 FLAG_WORDS = 2  # changeovers that one flag tells; of more it says how many
 CONTROLLED, PROVISIONAL, SIGNAL = 1, 2, 3  # columns: a point stands in the one that says how it is drawn
 
@@ -46,8 +47,8 @@ def control_chart(view: View, words: Wording) -> Chart | None:
         points(CONTROLLED, "circle", 5, color="$text"),
         points(PROVISIONAL, "circle", 7, color="$surface", borderColor="$text", borderWidth=1.5),
         points(SIGNAL, "triangle", 11, color="$ng-fill", borderColor="$surface", borderWidth=1)
-        | {"label": _rule_label(), "labelLayout": {"hideOverlap": True}, "z": 6},
-        _flags(_grouped(view.changeovers, view.step), axis, words),
+        | {"label": _rule_label(), "labelLayout": "@inside", "z": 6},
+        _flags(_grouped(view.changeovers, view.step), view.span, axis, words),
     ]
     tip: Tip = [
         [t("not_ok_share"), 4, "percent"],
@@ -107,9 +108,7 @@ def pace_chart(view: View, words: Wording, plan: float | None = None) -> Chart |
     bars = [(1, "$chart-ok", None), (5, "$chart-ok", HATCH), (2, "$ng-fill", None), (3, "$unsure-fill", None)]
     option["series"] = [stacked_bar(*bar) for bar in [*bars, (4, "$uninspected-fill", None)]]
     if plan is not None:
-        option["series"][0]["markLine"] = level(
-            t("plan", n=t.number(plan, 0 if plan == round(plan) else 1)), plan, "insideEndTop"
-        )
+        option["series"][0]["markLine"] = level(t("plan", n=words.plan(plan)), plan, "insideEndTop")
         option["yAxis"] = bounded(count_axis(), f"@atLeast:{plan * 1.15:.1f}")
     tip: Tip = [[t("pace_unit"), 6, "decimal"]]
     tip += [[t(f"state_{name}"), 7 + i, "count"] for i, name in enumerate(PART_STATES)]
@@ -142,12 +141,14 @@ def _grouped(changeovers: Sequence[Changeover], step: timedelta) -> list[list[Ch
     return groups
 
 
-def _flags(groups: Sequence[Sequence[Changeover]], axis: TimeAxis, words: Wording) -> Model:
-    """Dashed lines that say what was changed over to, at two heights in turn."""
-    data = [
-        {"name": _flag(group, words), "xAxis": axis.place(group[0].at), "label": {"distance": 4 + 16 * (i % 2)}}
-        for i, group in enumerate(groups)
-    ]
+def _flags(groups: Sequence[Sequence[Changeover]], span: Span, axis: TimeAxis, words: Wording) -> Model:
+    """Dashed lines that say what was changed over to, at two heights in turn; near an edge, towards the middle."""
+    data = []
+    for i, group in enumerate(groups):
+        along = (group[0].at - span.start) / span.length
+        align = "left" if along < EDGE else "right" if along > 1 - EDGE else "center"
+        label = {"distance": 4 + 16 * (i % 2), "align": align}
+        data.append({"name": _flag(group, words), "xAxis": axis.place(group[0].at), "label": label})
     label = {"show": True, "formatter": "{b}", "position": "end", "color": "$text", "fontSize": SMALL}
     style = {"color": "$chart-1", "type": "dashed", "width": 1.5}
     mark = {"silent": True, "symbol": "none", "label": label, "lineStyle": style, "data": data}

@@ -67,6 +67,10 @@ class Wording:
         """A number a minute."""
         return NONE if value is None else self.t.number(value, 0 if value >= 100 else 1)
 
+    def plan(self, value: float) -> str:
+        """A planned number a minute, without needless decimals."""
+        return self.t.number(value, 0 if value == round(value) else 1)
+
     def time(self, at: datetime, seconds: bool = False) -> str:
         return self.t.time(at, self.now, seconds)
 

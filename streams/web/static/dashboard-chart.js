@@ -25,6 +25,10 @@ const formats = (chart) => {
       return ms < 999 ? `${few(ms)} ms` : `${few(ms / 1000)} s`;
     },
     column: (column) => (hit) => hit.value[column] ?? "",
+    inside: ({ labelRect }) => {
+      const over = labelRect.x + labelRect.width - (chart.chart.getWidth() - chart.model.option.grid.right);
+      return { hideOverlap: true, dx: Math.max(chart.model.option.grid.left + 4 - labelRect.x, 0) - Math.max(over, 0) };
+    },
     atLeast: (least) => (extent) => Math.max(extent.max, least),
     tip: (hit) => chart.tip(Array.isArray(hit) ? hit[0] : hit),
   };
@@ -36,7 +40,7 @@ const resolved = (value, functions, key = "") => {
     return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, resolved(item, functions, name)]));
   }
   if (/color$/i.test(key) && String(value).startsWith("$")) return token(value.slice(1));
-  if (!["formatter", "max"].includes(key) || !String(value).startsWith("@")) return value;
+  if (!["formatter", "max", "labelLayout"].includes(key) || !String(value).startsWith("@")) return value;
   const [name, argument] = value.slice(1).split(":");
   return argument === undefined ? functions[name] : functions[name](Number(argument));
 };
