@@ -9,7 +9,7 @@ An escape is a bad part passed, an overkill a good part rejected.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from models.artifact import F32, ModelClass
 
 CONFIDENCE = 0.95
-_BISECTIONS = 60  # halve [0, 1] to below the spacing of doubles near 1
 
 I64 = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -69,9 +68,11 @@ def rate(count: int, total: int) -> Rate:
         raise ValueError(f"expected 0 <= count <= total; came {count} of {total}")
     if total == 0:
         return Rate(0, 0, None, None, None)
+    from scipy.special import betaincinv  # a moment of start-up that whoever asks for no rate need not pay
+
     tail = (1 - CONFIDENCE) / 2
-    low = 0.0 if count == 0 else _solved(lambda p: _at_least(count, total, p) > tail)
-    high = 1.0 if count == total else _solved(lambda p: 1 - _at_least(count + 1, total, p) < tail)
+    low = 0.0 if count == 0 else float(betaincinv(count, total - count + 1, tail))
+    high = 1.0 if count == total else float(betaincinv(count + 1, total - count, 1 - tail))
     return Rate(count, total, count / total, low, high)
 
 
@@ -106,24 +107,3 @@ def evaluate(
         escape=escape,
         overkill=overkill,
     )
-
-
-def _at_least(count: int, total: int, p: float) -> float:
-    """P(X >= count) of a binomial, summed over the shorter tail's logarithms."""
-    ks = range(count, total + 1)
-    log_p, log_q, log_n = math.log(p), math.log1p(-p), math.lgamma(total + 1)
-    return math.fsum(
-        math.exp(log_n - math.lgamma(k + 1) - math.lgamma(total - k + 1) + k * log_p + (total - k) * log_q) for k in ks
-    )
-
-
-def _solved(is_above: Callable[[float], bool]) -> float:
-    """Where a condition that holds for large p alone begins to hold, by bisection."""
-    low, high = 0.0, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if is_above(middle):
-            high = middle
-        else:
-            low = middle
-    return (low + high) / 2

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.evaluate import rate
 from schemas.records import Severity
-from streams.downstream.overview.tiles import TREND, parse_plan, yield_of
+from streams.downstream.overview.tiles import TREND, parse_plan
 from streams.downstream.overview.view import LineState, Tile
 from streams.errors import CallerError
 from tests.overview import alarm, fold, minute, read, span, view_of, window
@@ -51,13 +50,6 @@ def test_the_trend_has_gaps_where_there_are_no_windows() -> None:
     trend = tile_of(10, 7, 9).trend
     assert len(trend) == TREND
     assert trend[-3:] == (20, None, 20)
-
-
-@pytest.mark.parametrize(("good", "bad"), [(0, 0), (0, 7), (7, 0), (8, 2), (980, 20)])
-def test_the_yield_has_the_exact_interval(good: int, bad: int) -> None:
-    found, exact = yield_of({"OK": good, "NG": bad, "NOT_INSPECTED": 4}), rate(good, good + bad)
-    assert (found.count, found.total) == (exact.count, exact.total)
-    assert (found.value, found.low, found.high) == pytest.approx((exact.value, exact.low, exact.high), nan_ok=True)
 
 
 def test_a_plan_names_lines_and_parts_a_minute() -> None:

@@ -24,13 +24,13 @@ from streams.downstream.overview.alarms import Alarms
 from streams.downstream.overview.findings import Findings
 from streams.downstream.overview.rows import Row, Station
 from streams.downstream.overview.series import Axis, axis_of, chart, series
-from streams.downstream.overview.tiles import Source, parts_per_min, tiles, yield_of
+from streams.downstream.overview.tiles import Source, parts_per_min, tiles
 from streams.downstream.overview.uninspected import Uninspected
 from streams.downstream.overview.view import InForce, Latency, Missing, ParetoBar, Span, View
 from streams.downstream.overview.windows import Windows
 from streams.downstream.rework.cases import Read, Scope
 from streams.downstream.statistics.past import REJECTED
-from streams.downstream.statistics.totals import Totals
+from streams.downstream.statistics.totals import Totals, first_pass_yield
 from streams.downstream.statistics.windows import from_ms, to_ms
 from streams.inspection.recipes import RecipeBook
 
@@ -157,7 +157,7 @@ class Fold:
             frames=found.frames,
             parts=found.parts,
             parts_per_min=parts_per_min(source, stations),
-            first_pass_yield=yield_of(found.parts),
+            first_pass_yield=first_pass_yield(found.parts),
             series=steps,
             chart=chart(steps),
             changeovers=self.windows.changeovers(stations, *axis.span),

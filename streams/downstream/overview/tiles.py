@@ -7,13 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from models.evaluate import Rate
-from schemas.records import PartOutcome
 from streams.downstream.overview.alarms import PRESSING, Alarms
 from streams.downstream.overview.findings import Findings
 from streams.downstream.overview.rows import Row, Station
 from streams.downstream.overview.view import LineState, Tile
 from streams.downstream.overview.windows import Windows
+from streams.downstream.statistics.totals import first_pass_yield
 from streams.downstream.statistics.windows import from_ms
 from streams.errors import CallerError
 
@@ -21,7 +20,6 @@ NEWEST = 5
 """Whole windows that a line's speed is measured over; without a frame for as long, and in the running one, it idles."""
 TREND = 30
 """Windows of a sparkline."""
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +47,6 @@ def parts_per_min(source: Source, stations: Collection[Station]) -> float | None
     """Parts of all passes and outcomes a minute over the newest whole windows; None where none of them was there."""
     wanted = set(stations)
     return _speed(source, wanted, [row for row in _trend_rows(source) if row.station in wanted])
-
-
-def yield_of(parts: Mapping[str, int]) -> Rate:
-    """First-pass yield with its exact 95 % interval (Clopper and Pearson 1934), quick for counts of any size."""
-    from scipy.special import betaincinv  # a moment of start-up that only views need
-
-    total = sum(n for outcome, n in parts.items() if outcome != PartOutcome.NOT_INSPECTED)
-    good, tail = parts.get(PartOutcome.OK, 0), (1 - CONFIDENCE) / 2
-    if not total:
-        return Rate(0, 0, None, None, None)
-    low = float(betaincinv(good, total - good + 1, tail)) if good else 0.0
-    high = float(betaincinv(good + 1, total - good, 1 - tail)) if good < total else 1.0
-    return Rate(good, total, good / total, low, high)
 
 
 def parse_plan(text: str) -> dict[str, float]:
@@ -93,7 +78,7 @@ def _tile(source: Source, stations: Sequence[Station], rows: Sequence[Row], tren
         state=_state(source, trend, any(alarm.severity in PRESSING for alarm in alarms)),
         parts_per_min=_speed(source, stations, trend),
         planned_parts_per_min=source.planned.get(line),
-        first_pass_yield=yield_of(found.parts),
+        first_pass_yield=first_pass_yield(found.parts),
         not_inspected=sum(row.not_inspected for row in rows),
         open_rework=sum(map(source.findings.open_rework, stations)),
         alarms=len(alarms),
