@@ -1,7 +1,7 @@
 """What all pages of one address and language are sent: panels as JSON, made once for any number of pages.
 
 Place in the flow: the overview's view → here → pages, which send what is new to them. Charts are made anew at most
-once a second, all else with every version of the overview. Knows no page.
+every CHARTS_EVERY_S, all else with every version of the overview. Knows no page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streams.web.dashboard.tiles import bar, tiles
 from streams.web.dashboard.wording import Model, Wording
 from streams.web.i18n import Texts
 
-CHARTS_EVERY_S = 1.0
+CHARTS_EVERY_S = 3.0  # a chart moves by windows; drawing 20 of them is what a machine with many pages does most
 KEPT = 64  # addresses and languages whose panels are kept; more pages than that share less
 
 
