@@ -6,9 +6,11 @@ Used by the publisher, the subscriber and the control reader before they start c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
@@ -17,6 +19,7 @@ from streams.errors import BrokerUnreachableError, CallerError
 
 ANSWER_TIMEOUT_S = 5.0
 START_TIMEOUT_S = 15.0
+STOP_S = 5.0
 
 
 @asynccontextmanager
@@ -48,3 +51,21 @@ async def partitions_of(bootstrap: str, topic: str) -> tuple[int, ...]:
 
 def topic_missing(topic: str, bootstrap: str) -> CallerError:
     return CallerError(f"there is no topic {topic!r} on {bootstrap}; create the topics with `lineside topics --create`")
+
+
+async def start_consumer(consumer: AIOKafkaConsumer, bootstrap: str) -> None:
+    """Starts a consumer, or leaves nothing of it; BrokerUnreachableError where Kafka goes away meanwhile."""
+    try:
+        async with reaching(bootstrap):
+            await consumer.start()
+            await asyncio.sleep(0)  # its tasks begin: one that is stopped before they did raises CancelledError
+    except BaseException:
+        await consumer.stop()
+        raise
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Closes a consumer. aiokafka's fetcher may swallow the first cancellation and wait for ever: it gets two."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_S):
+            await consumer.stop()

@@ -8,7 +8,6 @@ compare its id.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -19,14 +18,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
 from schemas.records import Event, FrameCaptured
-from streams.bus.admin import wait_for_broker
-from streams.bus.connect import ANSWER_TIMEOUT_S, partitions_of, reaching
+from streams.bus.connect import partitions_of, reaching, start_consumer, stop_consumer
 from streams.bus.offsets import committed_offsets
 from streams.bus.positions import starting_offsets
 from streams.errors import OperatorError
 
 log = logging.getLogger(__name__)
-STOP_S = 5.0
 FETCH_TIMEOUT_S = 30.0
 POLL_MS = 500
 FETCH_WAIT_MS = 20
@@ -45,10 +42,11 @@ class RecordReader(Generic[R]):
         self._record = record
         self._lock = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
+        self._partitions: frozenset[int] = frozenset()
 
     async def start(self) -> None:
-        """Connects; BrokerUnreachableError where no Kafka answers."""
-        await wait_for_broker(self._bootstrap, ANSWER_TIMEOUT_S)
+        """Connects; BrokerUnreachableError where no Kafka answers, CallerError for a missing topic."""
+        self._partitions = frozenset(await partitions_of(self._bootstrap, self._topic))
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             enable_auto_commit=False,
@@ -57,20 +55,13 @@ class RecordReader(Generic[R]):
             max_partition_fetch_bytes=FETCH_MAX_BYTES,
             fetch_max_wait_ms=FETCH_WAIT_MS,
         )
-        try:
-            async with reaching(self._bootstrap):
-                await consumer.start()
-        except BaseException:
-            await consumer.stop()
-            raise
+        await start_consumer(consumer, self._bootstrap)
         self._consumer = consumer
 
     async def stop(self) -> None:
-        """Closes the consumer. aiokafka's fetcher may swallow the first cancellation and wait for ever: it gets two."""
+        """Closes the consumer."""
         if self._consumer is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S):
-                    await self._consumer.stop()
+            await stop_consumer(self._consumer)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -80,7 +71,7 @@ class RecordReader(Generic[R]):
         await self.stop()
 
     async def fetch(self, partition: int, offset: int) -> R | None:
-        """The record at this offset; None where retention took it, it was aborted, or it is no such event.
+        """The record at this offset; None where none was, retention took it, it was aborted, or it is no such event.
 
         OperatorError where the broker gives nothing in FETCH_TIMEOUT_S.
         """
@@ -115,6 +106,8 @@ class RecordReader(Generic[R]):
         self, partition: int, offset: int, matches: Callable[[Any], bool], most: int
     ) -> tuple[int, R] | None:
         """The first matching record of `most` from an offset on, and its own offset."""
+        if partition not in self._partitions:  # a stranger's number: Kafka would be waited for
+            return None
         consumer, at = self._started, TopicPartition(self._topic, partition)
         async with self._lock:
             consumer.assign([at])

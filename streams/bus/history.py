@@ -7,7 +7,6 @@ writer's schema, passes over what is no event. Does not know what is rebuilt.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -18,13 +17,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
 from streams.bus.admin import wait_for_broker
-from streams.bus.connect import ANSWER_TIMEOUT_S, reaching
+from streams.bus.connect import ANSWER_TIMEOUT_S, reaching, start_consumer, stop_consumer
 from streams.bus.offsets import committed_offsets
 from streams.bus.subscriber import Received
 from streams.topics import Topic
 
 log = logging.getLogger(__name__)
-STOP_S = 5.0
 POLL_MS = 500
 FETCH_WAIT_MS = 20
 
@@ -49,20 +47,13 @@ class History:
             auto_offset_reset="earliest",
             fetch_max_wait_ms=FETCH_WAIT_MS,
         )
-        try:
-            async with reaching(self._bootstrap):
-                await consumer.start()
-        except BaseException:
-            await consumer.stop()
-            raise
+        await start_consumer(consumer, self._bootstrap)
         self._consumer = consumer
 
     async def stop(self) -> None:
-        """Closes the consumer. aiokafka's fetcher may swallow the first cancellation and wait for ever: it gets two."""
+        """Closes the consumer."""
         if self._consumer is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S):
-                    await self._consumer.stop()
+            await stop_consumer(self._consumer)
 
     async def __aenter__(self) -> History:
         await self.start()

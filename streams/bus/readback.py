@@ -20,10 +20,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
 from schemas.records import Event, VerdictIssued
+from streams.bus.connect import start_consumer, stop_consumer
 
 log = logging.getLogger(__name__)
 BLOCK = 1024  # records; measured: the last 1,024 of each of 4 partitions in 0.5 s
-STOP_S = 5.0
 POLL_MS = 500
 FETCH_WAIT_MS = 20  # the reader of the next partition waits for the last fetch of the one before
 
@@ -44,6 +44,7 @@ class TopicTail(Generic[R_co]):
     """Reads ranges of one topic's partitions. One reader at a time; others wait."""
 
     def __init__(self, bootstrap: str, topic: str, record: type[R_co], codec: Codec, max_bytes: int = 4 << 20) -> None:
+        self._bootstrap = bootstrap
         self._record = record
         self._topic = topic
         self._codec = codec
@@ -58,13 +59,12 @@ class TopicTail(Generic[R_co]):
         )
 
     async def start(self) -> None:
-        await self._consumer.start()
+        """Connects; BrokerUnreachableError where Kafka goes away meanwhile."""
+        await start_consumer(self._consumer, self._bootstrap)
 
     async def stop(self) -> None:
-        """Close the consumer. aiokafka's fetcher may swallow the first cancellation and wait for ever: it gets two."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                await self._consumer.stop()
+        """Closes the consumer."""
+        await stop_consumer(self._consumer)
 
     async def blocks(self, partition: int, before: int | None = None) -> AsyncGenerator[list[Found[R_co]]]:
         """A partition's records below offset `before`, each block in log order, the newest block first.

@@ -7,8 +7,6 @@ decodes nothing.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import heapq
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Set
@@ -18,14 +16,13 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.bus.connect import partitions_of, reaching
+from streams.bus.connect import partitions_of, reaching, stop_consumer
 from streams.bus.positions import starting_offset
 
 FETCH_MAX_BYTES = 256 << 10  # a partition
 FETCH_WAIT_MS = 20  # a partition at its end must not hold up the others
 POLL_MS = 500
 CHUNK = 500  # records handed out together
-STOP_S = 5.0
 
 
 class Raw(Protocol):
@@ -91,9 +88,7 @@ async def read_span(bootstrap: str, topic: str, span: Span) -> AsyncIterator[Rea
             bounds = await _bounds(consumer, tps, span)
         yield _KafkaReading(consumer, bounds)
     finally:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):  # the fetcher may swallow its first cancellation
-                await consumer.stop()
+        await stop_consumer(consumer)
 
 
 Bounds = Mapping[TopicPartition, tuple[int, int, int]]  # where to read from, where the span starts, where it ends

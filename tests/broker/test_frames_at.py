@@ -47,6 +47,15 @@ async def test_a_frame_is_found_where_it_lay_and_nothing_else_is_taken_for_it(
         assert ends[1] >= 22
 
 
+async def test_a_partition_that_is_not_there_is_not_waited_for(
+    bootstrap: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    settings = await prepared(bootstrap, topic_prefix, tmp_path)
+    async with FrameReader(bootstrap, settings.topic_prefix + FRAMES.name, CODEC) as frames, asyncio.timeout(10):
+        assert await frames.fetch(999, 0) is None
+        assert await frames.fetch(-1, 0) is None
+
+
 async def test_the_first_record_that_matches_is_found_among_so_many_after_a_time(
     bootstrap: str, topic_prefix: str, tmp_path: Path
 ) -> None:

@@ -82,7 +82,7 @@ def stream_operation(resource: Resource) -> dict[str, Any]:
         "summary": f"{resource.name.capitalize()} as they happen",
         "description": (
             f"{resource.says} Server-sent events from now on; `data` is one event as in the table's JSON. After a lost "
-            "connection `Last-Event-ID` (browsers and Node-RED send it by themselves) goes on where it was: nothing is "
+            "connection `Last-Event-ID` (browsers send it by themselves) goes on where it was: nothing is "
             f"missed, nothing comes twice. {_filters(resource)}"
         ),
         "tags": [TAG],

@@ -18,8 +18,6 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from schemas.codec import Codec
-from schemas.records import FrameCaptured
-from streams.bus.connect import partitions_of
 from streams.bus.frames_at import FrameReader
 from streams.bus.registry_client import codec_for
 from streams.settings import Settings
@@ -66,19 +64,5 @@ def api_router(sources: ApiSources, reader: Callable[..., Any]) -> APIRouter:
 async def kafka_sources(settings: Settings) -> AsyncIterator[ApiSources]:
     """An installation's sources while the block runs. BrokerUnreachableError, or CallerError for missing topics."""
     codec, topic = codec_for(settings), settings.topic_prefix + FRAMES.name
-    partitions = frozenset(await partitions_of(settings.bootstrap, topic))
     async with FrameReader(settings.bootstrap, topic, codec) as frames:
-        known = KnownFrames(frames, partitions)
-        yield ApiSources(KafkaLog(settings, codec), codec, FrameStore(settings.frame_store_url), known)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownFrames:
-    """A frame reader that isn't asked for partitions that the topic does not have: Kafka would be waited for."""
-
-    frames: FrameSource
-    partitions: frozenset[int]
-
-    async def fetch(self, partition: int, offset: int) -> FrameCaptured | None:
-        """As FrameReader.fetch."""
-        return await self.frames.fetch(partition, offset) if partition in self.partitions else None
+        yield ApiSources(KafkaLog(settings, codec), codec, FrameStore(settings.frame_store_url), frames)
