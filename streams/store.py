@@ -140,7 +140,8 @@ class _Folder:
         try:
             if target.is_file() and target.stat().st_size == len(data):
                 return
-            target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in reversed(target.relative_to(self._root).parents[:-1]):  # never the root: it may be unmounted
+                (self._root / folder).mkdir(exist_ok=True)
             with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
