@@ -57,7 +57,7 @@ class Station:
     def seat(self, operator: str) -> Seat:
         """A seat with a page before it."""
         seat = self.seats.of(operator)
-        seat.on_change(lambda: None, lambda: self.signed_in)
+        seat.on_change(lambda _: None, lambda: self.signed_in)
         seat.refresh()
         return seat
 

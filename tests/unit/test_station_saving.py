@@ -67,7 +67,7 @@ async def test_no_key_counts_while_a_decision_is_being_saved(station: Station) -
 async def test_a_decision_under_way_survives_that_all_pages_go(station: Station) -> None:
     station.reject(defect(1))
     ana = station.seats.of("ana")
-    leave = ana.on_change(lambda: None, lambda: True)
+    leave = ana.on_change(lambda _: None, lambda: True)
     ana.refresh()
     station.bus.cut()
     ana.press("2")

@@ -43,7 +43,7 @@ async def test_a_case_that_comes_while_there_is_none_opens_by_itself(station: St
 async def test_who_leaves_gives_the_case_back(station: Station) -> None:
     station.reject(defect(1))
     ana = station.seats.of("ana")
-    leave = ana.on_change(lambda: None, lambda: True)
+    leave = ana.on_change(lambda _: None, lambda: True)
     ana.refresh()
     assert ana.case is not None
     key = ana.case.key

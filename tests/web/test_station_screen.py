@@ -111,19 +111,17 @@ async def test_every_target_is_20_mm_whatever_is_open(
         await opened(page, "P-0")
         await expect(page.locator(".st-reference img")).to_be_visible(timeout=SLOW_MS)
         assert await too_small(page) == []
-        for keys, shown in (
-            ("c", ".st-panel:not(.hidden) .st-classes"),
-            ("Escape", ".st-strip"),
-            ("n", "textarea"),
-            ("Escape", ".st-strip"),
-            ("+", ".picture-tools"),
-            ("+", ".picture-arrow.is-left"),
-            ("f", ".picture.is-full"),
-            ("f", ".st-row.is-block"),
-        ):
-            await page.keyboard.press(keys)
-            await expect(page.locator(shown).first).to_be_visible()
-            assert await too_small(page) == [], f"after {keys}"
+        for opens in "cn":
+            await page.keyboard.press(opens)
+            await expect(page.locator(".st-panel:visible")).to_have_count(1)
+            assert await too_small(page) == []
+            await page.keyboard.press("Escape")
+            await expect(page.locator(".st-panel:visible")).to_have_count(0)
+        for button, shown in (("Larger", ".picture-arrow.is-left"), ("Full", ".picture.is-full")):
+            await page.get_by_role("button", name=button).click(click_count=2 if button == "Larger" else 1)
+            await expect(page.locator(shown)).to_be_visible()
+            assert await too_small(page) == []
+        await page.get_by_role("button", name="Full").click()
         await page.locator(".st-row.is-block").click()
         await expect(page.locator(".st-block")).to_be_visible()
         assert await too_small(page) == []

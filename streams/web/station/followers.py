@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+OnChange = Callable[[bool], None]
+"""Told whether the seat itself changed, which its operator waits for; else the board or the clock did."""
+
 
 class Followers:
     """See the module."""
 
     def __init__(self) -> None:
-        self._pages: dict[object, tuple[Callable[[], None], Callable[[], bool]]] = {}
+        self._pages: dict[object, tuple[OnChange, Callable[[], bool]]] = {}
 
-    def add(self, on_change: Callable[[], None], attended: Callable[[], bool]) -> Callable[[], None]:
+    def add(self, on_change: OnChange, attended: Callable[[], bool]) -> Callable[[], None]:
         """A page that wants to be told, and whether the operator is signed in at it; the result takes it out."""
         token = object()
         self._pages[token] = on_change, attended
@@ -30,6 +33,6 @@ class Followers:
         """True while the operator is signed in at one of the pages."""
         return any(attended() for _, attended in self._pages.values())
 
-    def tell(self) -> None:
+    def tell(self, is_own: bool) -> None:
         for on_change, _ in tuple(self._pages.values()):
-            on_change()
+            on_change(is_own)

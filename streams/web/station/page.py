@@ -33,7 +33,7 @@ from streams.web.station.stage_view import StageView
 from streams.web.station.strip_view import NOTICE_SHOWN_S, SAVED_SHOWN_S, StripView
 
 ROLES = (Role.OPERATOR, Role.ENGINEER)
-UPDATES_A_S = 5
+UPDATES_A_S = 2
 LEAVE_S = 30.0  # a page that is gone for this long has left; a reload takes less
 STEPS = {"pageup": -1, "pagedown": 1}
 
@@ -152,11 +152,14 @@ class StationPage:
         seats, operator = self._shared.seats, self._seat.operator
         asyncio.get_running_loop().call_later(LEAVE_S, seats.vacate, operator)
 
-    def _changed(self) -> None:
-        """Show soon what has changed, many changes at once."""
-        if self._due is None:
-            loop = asyncio.get_running_loop()
-            self._due = loop.call_at(max(loop.time(), self._updated_s + 1 / UPDATES_A_S), self._update)
+    def _changed(self, is_own: bool = True) -> None:
+        """Show at once what the operator waits for, and the rest soon, many changes at once."""
+        loop = asyncio.get_running_loop()
+        at_s = loop.time() if is_own else max(loop.time(), self._updated_s + 1 / UPDATES_A_S)
+        if self._due is None or at_s < self._due.when():
+            if self._due is not None:
+                self._due.cancel()
+            self._due = loop.call_at(at_s, self._update)
 
     def _update(self) -> None:
         self._due = None

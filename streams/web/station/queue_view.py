@@ -18,7 +18,7 @@ from streams.web.i18n import Texts
 from streams.web.station.elements import Group, KeyPress, Pager, Press, Text, printable, set_class
 from streams.web.station.seat import Seat
 
-ROWS = 40  # more are counted, not shown: they come up as the queue is worked off
+ROWS = 20  # more are counted, not shown: they come up as the queue is worked off
 ROW_PX = 84
 Key = CaseKey | UUID
 

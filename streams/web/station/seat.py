@@ -21,7 +21,7 @@ from streams.downstream.rework.decisions import BlockAction, Decided, Decision, 
 from streams.downstream.rework.desk import Desk
 from streams.downstream.rework.queue import Order
 from streams.web.station.draft import DISPOSITIONS, Draft, first_label, press
-from streams.web.station.followers import Followers
+from streams.web.station.followers import Followers, OnChange
 from streams.web.station.hold import Hold
 from streams.web.station.saving import Saver, Saving, said
 
@@ -64,7 +64,7 @@ class Seat:
         self._tasks: set[asyncio.Task[None]] = set()
         self._followers = Followers()
 
-    def on_change(self, callback: Callable[[], None], attended: Callable[[], bool]) -> Callable[[], None]:
+    def on_change(self, callback: OnChange, attended: Callable[[], bool]) -> Callable[[], None]:
         """Calls back after every change; the result ends that. `attended` tells whether the operator is signed in."""
         return self._followers.add(callback, attended)
 
@@ -209,7 +209,7 @@ class Seat:
                 self.open_next()
             elif self.case is not None and self.outcome is None:
                 self._hold.keep(self.case)
-        self._changed()
+        self._followers.tell(is_own=False)
 
     def leave(self) -> None:
         """Nobody looks at this seat any more: give the case back. A decision under way goes on."""
@@ -294,4 +294,4 @@ class Seat:
         task.add_done_callback(self._tasks.discard)
 
     def _changed(self) -> None:
-        self._followers.tell()
+        self._followers.tell(is_own=True)
