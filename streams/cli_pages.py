@@ -96,7 +96,7 @@ def add_user(
     password_stdin: SecretFromStdin = False,
     as_json: Json = False,
 ) -> None:
-    """Add a user, or change their roles and badge; asks for the password or PIN.
+    """Add a user; asks for the password or PIN. To change roles or badge, remove the user first.
 
     Examples: `lineside users add ana --role operator --badge 0451`, `lineside users add li --role engineer`.
     """
@@ -141,7 +141,7 @@ def change_secret(
 def make_token(settings: Settings, name: UserName, as_json: Json = False) -> None:
     """Make a bearer token, for a machine that reads over HTTP. It is shown once; a former one no longer counts.
 
-    Example: `lineside users add power-bi --role reader`, then `lineside users token power-bi`.
+    Example: `lineside users token power-bi`; an account that may only read is made where there is none.
     """
     from streams.commands.users import make_token as make
 

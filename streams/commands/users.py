@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -198,10 +199,17 @@ def _with_secret(account: Account, secret: str) -> Account:
             raise CallerError(
                 f"a PIN must be {MIN_PIN_DIGITS} to {MAX_PIN_DIGITS} digits; came {len(secret)} characters"
             )
+        if secret == account.badge or _is_series(secret):
+            raise CallerError("a PIN must not be the badge, nor one digit repeated, nor digits counted up or down")
         return replace(account, pin_hash=hash_secret(secret))
     if len(secret) < MIN_PASSWORD_CHARS:
         raise CallerError(f"a password must have at least {MIN_PASSWORD_CHARS} characters; came {len(secret)}")
     return replace(account, password_hash=hash_secret(secret))
+
+
+def _is_series(digits: str) -> bool:
+    """Such as 7777, 4567 and 3210: what is tried first."""
+    return {int(b) - int(a) for a, b in pairwise(digits)} in ({0}, {1}, {-1})
 
 
 def _say(as_json: bool, text: str, values: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
@@ -43,13 +44,22 @@ def refusal(scope: Scope, rules: Rules) -> str | None:
     host = headers.get("host", "")
     if not is_known_host(host, rules.hosts):
         return "Host: this server does not go by that name; add it to LINESIDE_WEB_HOSTS if it should"
-    if rules.proxy_header and rules.proxy_header in headers and not _from_proxy(scope, rules):
+    named = headers.getlist(rules.proxy_header) if rules.proxy_header else []
+    if named and not _from_proxy(scope, rules):
         return f"{rules.proxy_header}: only the configured proxy may say who a user is"
+    if len(named) > 1:
+        return f"{rules.proxy_header}: came twice; the proxy must replace what a browser sends, not add to it"
     if scope["type"] == "websocket":
-        return None if is_same_origin(headers.get("origin"), host) else "Origin: another site may not open this socket"
+        return None if _is_own_origin(scope, headers) else "Origin: another site may not open this socket"
     if scope["method"] in SAFE_METHODS and not scope["path"].startswith(SOCKET_PATH):
         return None
-    return None if _sent_by_own_page(headers, host, scope["method"]) else "Origin: another site may not send this"
+    return None if _sent_by_own_page(scope, headers, bool(named)) else "Origin: another site may not send this"
+
+
+def session_cookie(connection: HTTPConnection) -> str:
+    """The cookie's name: by port, because browsers share cookies among the ports of a host, and so among our pages."""
+    server = connection.scope.get("server") or ("", None)
+    return f"{SESSION_COOKIE}_{server[1] or 0}"
 
 
 def is_known_host(host: str, names: frozenset[str]) -> bool:
@@ -79,12 +89,21 @@ def is_same_origin(origin: str | None, host: str) -> bool:
     return default is not None and parts.netloc.removesuffix(default) == host.removesuffix(default)
 
 
-def _sent_by_own_page(headers: Headers, host: str, method: str) -> bool:
-    if (origin := headers.get("origin")) is not None:
-        return is_same_origin(origin, host)
+def _is_own_origin(scope: Scope, headers: Headers) -> bool:
+    """Where this server speaks TLS itself, a page of its name that came without is a forgery. A proxy may add TLS."""
+    origin = headers.get("origin", "")
+    if scope.get("scheme") in ("https", "wss") and not origin.startswith("https:"):
+        return False
+    return is_same_origin(origin, headers.get("host", ""))
+
+
+def _sent_by_own_page(scope: Scope, headers: Headers, by_proxy: bool) -> bool:
+    if "origin" in headers:
+        return _is_own_origin(scope, headers)
     if (site := headers.get("sec-fetch-site")) is not None:
         return site in ("same-origin", "none")
-    return method in SAFE_METHODS or f"{SESSION_COOKIE}=" not in headers.get("cookie", "")  # no browser sent this
+    is_recognised = by_proxy or SESSION_COOKIE in headers.get("cookie", "")
+    return scope["method"] in SAFE_METHODS or not is_recognised  # no browser sent this
 
 
 def _from_proxy(scope: Scope, rules: Rules) -> bool:

@@ -134,7 +134,7 @@ async def _health() -> dict[str, str]:
 
 
 def _rules(settings: Settings, access: Access) -> Rules:
-    names = {socket.gethostname().lower(), *getattr(settings, "web_hosts", "").lower().replace(" ", "").split(",")}
+    names = {socket.gethostname().lower(), *settings.web_hosts.lower().replace(" ", "").split(",")}
     if access.proxy is None:
         return Rules(frozenset(names - {""}))
     return Rules(frozenset(names - {""}), access.proxy.header, access.proxy.networks)

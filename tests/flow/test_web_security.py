@@ -141,7 +141,7 @@ async def test_polling_instead_of_a_socket_is_no_way_around(http, url: str) -> N
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Origin": EVIL, "Sec-Fetch-Site": "same-origin"}, 403),
         ({}, 200),  # no browser, and no cookie that could be misused
-        ({"Cookie": f"{SESSION_COOKIE}=x"}, 403),
+        ({"Cookie": f"{SESSION_COOKIE}_8090=x"}, 403),
     ],
 )
 async def test_a_post_comes_from_our_own_page_or_from_no_browser(http, url: str, headers, status: int) -> None:
@@ -223,6 +223,7 @@ async def test_a_ticket_becomes_a_cookie_once_that_no_script_and_no_other_site_g
     cookie = answer.headers["Set-Cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
+    assert cookie.startswith(f"{SESSION_COOKIE}_{url.rsplit(':', 1)[1]}="), "pages on other ports share the browser's"
     assert (await http.get("/api/who")).json() == "eva"
     http.cookies.clear()
     assert (await http.post("/access/session", json={"ticket": ticket}, headers={"Origin": url})).status_code == 403

@@ -7,6 +7,7 @@ from pathlib import Path
 import argon2
 import pytest
 
+from streams.errors import CallerError
 from streams.settings import Settings
 from streams.web.access import passwords
 from streams.web.access.access import Access, Refused, SignedIn, users_path
@@ -203,6 +204,29 @@ async def test_a_hash_with_old_parameters_is_made_new_at_sign_in(
     assert set(accounts) == {"ana", "eva", "power-bi"}
     assert access.user_of(result.session_id) is not None
     assert isinstance(await access.sign_in_badge("0004711", "2580", HERE), SignedIn)
+
+
+async def test_a_hash_with_old_parameters_in_a_file_that_cannot_be_written_does_for_signing_in(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(path: Path, accounts: object) -> None:
+        raise CallerError(f"the users file {path} can't be written: Read-only file system")
+
+    monkeypatch.setattr(passwords, "HASHER", argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1))
+    monkeypatch.setattr("streams.web.access.access.write_accounts", read_only)
+    result = await signed_in(access)
+    assert access.user_of(result.session_id) is not None
+
+
+async def test_making_a_hash_new_brings_no_removed_user_back(
+    access: Access, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "HASHER", argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1))
+    write_accounts(path, [a for a in (read_accounts(path) or {}).values() if a.name != "ana"])
+    result = await signed_in(access)  # the file is looked at once a second
+    assert "ana" not in (read_accounts(path) or {})
+    clock.now_s += 2.0
+    assert access.user_of(result.session_id) is None
 
 
 async def test_open_mode_takes_any_decent_name_until_users_are_set_up(tmp_path: Path, clock: Clock, path: Path) -> None:

@@ -98,6 +98,16 @@ def test_a_file_that_is_not_understood_is_refused_with_its_reason(path: Path, co
         read_accounts(path)
 
 
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_may_write_is_refused(path: Path, mode: int) -> None:
+    write_accounts(path, [])
+    path.chmod(mode)
+    with pytest.raises(CallerError, match=f"mode {mode:04o}.*chmod 600"):
+        read_accounts(path)
+    path.chmod(0o444)
+    assert read_accounts(path) == {}
+
+
 def test_a_badge_of_two_users_is_refused(path: Path) -> None:
     write_accounts(path, [Account("a", "A", OPERATOR, badge="7"), Account("b", "B", OPERATOR, badge="7")])
     with pytest.raises(CallerError, match="badge '7' twice"):
@@ -139,6 +149,12 @@ async def test_a_bad_pin_is_refused_without_repeating_it(users: Users, pin: str)
     assert not pin or pin not in str(caught.value).replace("4 to 12", "")
 
 
+@pytest.mark.parametrize("pin", ["7777", "4567", "987654", "20481"])
+async def test_a_pin_that_is_tried_first_is_refused(users: Users, pin: str) -> None:
+    with pytest.raises(CallerError, match="must not be the badge, nor one digit repeated, nor digits counted"):
+        await users.add(NewUser("ana", OPERATOR, badge="20481"), lambda: pin)
+
+
 async def test_a_short_password_is_refused(users: Users) -> None:
     with pytest.raises(CallerError, match="at least 10"):
         await users.add(NewUser("eva", OPERATOR), lambda: "short")
@@ -172,7 +188,7 @@ async def test_changing_the_secret_of_nobody_is_refused(users: Users) -> None:
 
 async def test_changes_are_audited_before_they_are_made_and_without_secrets(users: Users, trail: AuditTrail) -> None:
     await users.add(NewUser("ana", OPERATOR, badge="7"), lambda: "2580")
-    await users.passwd("ana", lambda: "9999")
+    await users.passwd("ana", lambda: "9051")
     await users.remove("ana")
     actions = [(actor, action, subject) for actor, action, subject, _, _ in trail.entries]
     assert actions == [("root", "user.add", "ana"), ("root", "user.passwd", "ana"), ("root", "user.remove", "ana")]

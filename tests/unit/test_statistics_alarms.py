@@ -18,6 +18,7 @@ from schemas.records import (
     SampleSelected,
     Strategy,
 )
+from streams.downstream.statistics import quality
 from streams.downstream.statistics.past import StationPast
 from streams.downstream.statistics.quality import Findings
 from streams.downstream.statistics.run_rules import judge, next_alarm
@@ -161,6 +162,16 @@ def test_estimates_look_back_a_day_and_not_ahead() -> None:
     known.add(number(0), window(0, 3))
     _, overkill = findings.estimates(S1, at(10), known)
     assert overkill.n == 0
+
+
+def test_findings_kept_for_ever_on_the_topics_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "MOST", 3)
+    findings = Findings()
+    for case in range(10):
+        findings.sample(audit(case))
+        findings.outcome(outcome(case, ReworkFinding.CONFIRMED, Outcome.OK))
+    escape, _ = findings.estimates(S1, at(10), StationPast(10_000))
+    assert escape.n == 3
 
 
 def test_a_decision_that_was_superseded_does_not_count() -> None:

@@ -148,7 +148,7 @@ async def test_name_and_password_by_keyboard_alone(page: Page) -> None:
     await page.get_by_label("Password").fill("correct horse")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Part 4711")).to_be_visible()
-    cookie = next(c for c in await page.context.cookies() if c["name"] == "lineside_session")
+    cookie = next(c for c in await page.context.cookies() if c["name"].startswith("lineside_session_"))
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
 
 

@@ -85,7 +85,8 @@ class PartitionBook:
         """The revisions to publish now, oldest window first.
 
         `caught_up` says whether verdicts and parts have been read to their ends: then the wall clock counts beside the
-        progress of the log, for a line that stands still.
+        progress of the log, for a line, or a whole partition, that stands still. A wrong one makes a window final early
+        or late; a frame that comes after all opens it again, and no count depends on the clock.
         """
         newest = {(station, max(self.past[station].numbers)) for station in self._looked_at if station in self.past}
         finished = {key for key in self._open if self._final(key[1], now, caught_up)}

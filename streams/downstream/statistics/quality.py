@@ -1,11 +1,12 @@
 """What people found lately about a station, as estimates of escape and overkill for one of its windows. Pure.
 
-Fed with everything on `outcomes` and `samples` in log order. Estimates inform; no count depends on them.
+Fed with everything on `outcomes` and `samples` in log order, which are kept for ever: the newest
+of each station are remembered here. Estimates inform; no count depends on them.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from datetime import datetime
 from uuid import UUID
 
@@ -14,12 +15,15 @@ from streams.downstream.sampling.estimates import Audit, effective, escape_estim
 from streams.downstream.statistics.past import HORIZON, REJECTED, StationPast
 from streams.downstream.statistics.windows import Station, to_ms
 
+MOST = 5_000
+"""Decisions, and audits, remembered of one station: more than people make in the HORIZON, and days beyond it."""
+
 
 class Findings:
     """Decisions and pass audits of all stations. Only first reviews decide."""
 
     def __init__(self) -> None:
-        self._outcomes: dict[Station, list[ReworkOutcome]] = defaultdict(list)
+        self._outcomes: dict[Station, deque[ReworkOutcome]] = defaultdict(lambda: deque(maxlen=MOST))
         self._audits: dict[Station, dict[UUID, SampleSelected]] = defaultdict(dict)
         self._decisions: dict[Station, dict[UUID, ReworkOutcome]] = {}
 
@@ -34,7 +38,10 @@ class Findings:
         """One chosen frame; only audits of passed frames say anything here."""
         station = (sample.plant, sample.line, sample.station)
         if sample.strategy is Strategy.PASS_AUDIT and 0 < sample.inclusion_probability <= 1:
-            self._audits[station].setdefault(sample.verdict_id, sample)
+            audits = self._audits[station]
+            audits.setdefault(sample.verdict_id, sample)
+            if len(audits) > MOST:
+                del audits[next(iter(audits))]
         return station
 
     def estimates(self, station: Station, end: datetime, past: StationPast) -> tuple[Estimate, Estimate]:

@@ -144,6 +144,7 @@ class StatisticsService:
         for held in self._held.values():
             held.released = True
         self._held = {}
+        self._ends = {VERDICTS.name: {}, PARTS.name: {}}  # who gets a partition again must look at its end again
 
     async def _rebuild(self, partitions: frozenset[int]) -> None:
         try:

@@ -11,7 +11,7 @@ import contextlib
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -198,11 +198,18 @@ class Access:
         return SignedIn(self._sessions.begin(user, account, self._clock()), user)
 
     def _rehash(self, account: Account, kind: str, secret: str) -> Account:
-        """The account with a hash by today's parameters, in the file too."""
+        """The account with a hash by today's parameters, in the file too; unchanged where the file can't be written or
+        says something else by now."""
         secret_hash = passwords.hash_secret(secret)
         fresh = replace(account, pin_hash=secret_hash) if kind == PIN else replace(account, password_hash=secret_hash)
-        others: Iterable[Account] = (a for a in (read_accounts(self._path) or {}).values() if a.name != account.name)
-        write_accounts(self._path, [*others, fresh])
+        try:
+            accounts = read_accounts(self._path) or {}
+            if accounts.get(account.name) != account:
+                return account
+            write_accounts(self._path, (accounts | {account.name: fresh}).values())
+        except CallerError as error:
+            log.warning("%s; %r keeps a hash by older parameters", error, account.name)
+            return account
         self._next_check_s = 0.0
         return fresh
 

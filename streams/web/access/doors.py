@@ -16,7 +16,7 @@ from nicegui import ui
 from streams.web.access.access import SignedIn
 from streams.web.access.users import Role, User
 from streams.web.context import WebContext, context_of
-from streams.web.security import SESSION_COOKIE
+from streams.web.security import session_cookie
 
 SIGN_IN_PATH = "/sign-in"
 _SESSION, _ROLES, _DIALOG, _LISTENERS = "session", "roles", "dialog", "listeners"
@@ -30,7 +30,7 @@ def web_context() -> WebContext:
 def session_id() -> str | None:
     """The session that the page acts in."""
     client = ui.context.client
-    found: str | None = client.storage.get(_SESSION) or client.request.cookies.get(SESSION_COOKIE)
+    found: str | None = client.storage.get(_SESSION) or client.request.cookies.get(session_cookie(client.request))
     return found
 
 

@@ -25,8 +25,8 @@ class Proxy:
 
 def proxy_of(settings: Settings) -> Proxy | None:
     """The proxy that the settings name, None where they name none; CallerError for half of one."""
-    header = getattr(settings, "proxy_user_header", "").strip().lower()
-    addresses = getattr(settings, "proxy_addresses", "").strip()
+    header = settings.proxy_user_header.strip().lower()
+    addresses = settings.proxy_addresses.strip()
     if not header and not addresses:
         return None
     if not header or not addresses:

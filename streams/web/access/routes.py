@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from streams.web.access.users import Role, User
 from streams.web.context import context_of
-from streams.web.security import SESSION_COOKIE
+from streams.web.security import session_cookie
 
 LOCAL_READER = User("local", "local", frozenset({Role.READER}))
 BEARER = "Bearer "
@@ -32,7 +32,8 @@ async def take_cookie(body: Ticket, request: Request, response: Response) -> Non
     if session_id is None:
         raise HTTPException(403, "the ticket is unknown, used or too old; sign in again")
     is_https = request.url.scheme == "https"
-    response.set_cookie(SESSION_COOKIE, session_id, httponly=True, samesite="strict", secure=is_https, path="/")
+    name = session_cookie(request)
+    response.set_cookie(name, session_id, httponly=True, samesite="strict", secure=is_https, path="/")
 
 
 async def reader(request: Request) -> User:
@@ -43,7 +44,7 @@ async def reader(request: Request) -> User:
         user = access.by_token(authorization.removeprefix(BEARER).strip())
     else:
         peer = request.client.host if request.client else ""
-        user = access.by_proxy(request.headers, peer) or access.user_of(request.cookies.get(SESSION_COOKIE))
+        user = access.by_proxy(request.headers, peer) or access.user_of(request.cookies.get(session_cookie(request)))
         user = user or (LOCAL_READER if access.open_mode else None)
     if user is None:
         detail = "sign in, or send a token of `lineside users token` as Authorization: Bearer"

@@ -12,7 +12,7 @@ from streams.web.access.forms import SignInForm
 from streams.web.access.users import User
 from streams.web.frame import page_shell, texts
 from streams.web.i18n import Texts
-from streams.web.security import SESSION_COOKIE
+from streams.web.security import session_cookie
 
 
 def add_sign_in_page(register: Callable[[str], Callable[..., Callable[..., None]]]) -> None:
@@ -42,7 +42,7 @@ def _card(t: Texts, target: str, why: str) -> None:
 def _skip_where_signed_in(client: Client, target: str) -> None:
     """A link from another site brings no SameSite=Strict cookie, the socket of the page it led to does."""
     try:
-        cookie = SimpleCookie((client.environ or {}).get("HTTP_COOKIE", "")).get(SESSION_COOKIE)
+        cookie = SimpleCookie((client.environ or {}).get("HTTP_COOKIE", "")).get(session_cookie(client.request))
     except CookieError:
         return
     if cookie is not None and web_context().access.user_of(cookie.value) is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -77,7 +78,9 @@ def checked_name(text: str, what: str = "a name") -> str:
 def read_accounts(path: Path) -> dict[str, Account] | None:
     """The accounts by name, None where there is no file; CallerError where it can't be understood."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            _require_private(file.fileno())
+            content = json.load(file)
         if content["version"] != VERSION:
             raise ValueError(f"version {content['version']!r} is not {VERSION}")
         accounts = [_account(entry) for entry in content["users"]]
@@ -104,6 +107,12 @@ def write_accounts(path: Path, accounts: Iterable[Account]) -> None:
         Path(file.name).replace(path)  # NamedTemporaryFile made it with mode 0600
     except OSError as error:
         raise CallerError(f"the users file {path} can't be written: {error.strerror}") from error
+
+
+def _require_private(descriptor: int) -> None:
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ValueError(f"others than its owner may write it (mode {mode:04o}) and so let anybody in; `chmod 600` it")
 
 
 def _account(entry: Mapping[str, Any]) -> Account:
