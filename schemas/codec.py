@@ -1,6 +1,7 @@
 """Events to bytes and back: Avro in Confluent framing (magic 0, 4-byte schema id, body).
 
-Reading uses the WRITER's schema, found by the id in the frame, and resolves it to ours. Where schemas come from is a
+Reading uses the WRITER's schema, found by the id in the frame, and resolves it to ours. Times outside 1900 to 2200 are
+refused: no clock gives them, and nobody behind can add to them. Where schemas come from is a
 `SchemaSource`: the ids committed here, or an external registry. Knows nothing of Kafka or HTTP.
 """
 
@@ -11,6 +12,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +23,8 @@ from schemas import records
 HERE = Path(__file__).resolve().parent
 MAGIC = 0
 FRAMING = struct.Struct(">bI")
+FIRST_TIME, LAST_TIME = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""1900 is where NTP begins: a clock without a battery says 1970 or later."""
 
 Schema = Any
 R = TypeVar("R", bound=records.Event)
@@ -108,6 +112,7 @@ class Codec:
         body.seek(FRAMING.size)
         try:
             value: Mapping[str, Any] = schemaless_reader(body, writer, self._readers[name])  # type: ignore[assignment]
+            _check_times(value)
             event = record_type.from_avro(value)
         except MemoryError:
             raise
@@ -116,6 +121,18 @@ class Codec:
         if trailing := len(data) - body.tell():
             raise SchemaInvalidError(f"{trailing} bytes behind the end of the {name}")
         return event  # type: ignore[return-value]  # from_avro of R gives an R
+
+
+def _check_times(value: Mapping[str, Any]) -> None:
+    for name, field in value.items():
+        if isinstance(field, datetime):
+            if not FIRST_TIME <= field < LAST_TIME:
+                raise ValueError(f"{name} must lie in {FIRST_TIME:%Y} to {LAST_TIME:%Y}; came {field.isoformat()}")
+        elif isinstance(field, dict):
+            _check_times(field)
+        elif isinstance(field, list) and field and isinstance(field[0], dict):
+            for item in field:
+                _check_times(item)
 
 
 def _schema_id(data: bytes) -> int:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
@@ -20,6 +21,7 @@ from streams.errors import BrokerUnreachableError, CallerError
 ANSWER_TIMEOUT_S = 5.0
 START_TIMEOUT_S = 15.0
 STOP_S = 5.0
+FETCH_WAIT_MS = 20  # who reads the next partition waits for the last fetch of the one before
 
 
 @asynccontextmanager
@@ -51,6 +53,18 @@ async def partitions_of(bootstrap: str, topic: str) -> tuple[int, ...]:
 
 def topic_missing(topic: str, bootstrap: str) -> CallerError:
     return CallerError(f"there is no topic {topic!r} on {bootstrap}; create the topics with `lineside topics --create`")
+
+
+def log_reader(bootstrap: str, **options: Any) -> AIOKafkaConsumer:
+    """A consumer that follows no group: it is told where to read committed records, and its waits are short."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        **options,
+    )
 
 
 async def start_consumer(consumer: AIOKafkaConsumer, bootstrap: str) -> None:

@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
 from schemas.records import Event, FrameCaptured
-from streams.bus.connect import partitions_of, reaching, start_consumer, stop_consumer
+from streams.bus.connect import log_reader, partitions_of, reaching, start_consumer, stop_consumer
 from streams.bus.offsets import committed_offsets
 from streams.bus.positions import starting_offsets
 from streams.errors import OperatorError
@@ -26,7 +26,6 @@ from streams.errors import OperatorError
 log = logging.getLogger(__name__)
 FETCH_TIMEOUT_S = 30.0
 POLL_MS = 500
-FETCH_WAIT_MS = 20
 FETCH_MAX_BYTES = 64 << 10  # a batch that is larger still comes whole; its neighbours need not
 
 R = TypeVar("R", bound=Event)
@@ -47,14 +46,7 @@ class RecordReader(Generic[R]):
     async def start(self) -> None:
         """Connects; BrokerUnreachableError where no Kafka answers, CallerError for a missing topic."""
         self._partitions = frozenset(await partitions_of(self._bootstrap, self._topic))
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=FETCH_MAX_BYTES,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-        )
+        consumer = log_reader(self._bootstrap, max_partition_fetch_bytes=FETCH_MAX_BYTES)
         await start_consumer(consumer, self._bootstrap)
         self._consumer = consumer
 

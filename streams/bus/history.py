@@ -17,14 +17,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
 from streams.bus.admin import wait_for_broker
-from streams.bus.connect import ANSWER_TIMEOUT_S, reaching, start_consumer, stop_consumer
+from streams.bus.connect import ANSWER_TIMEOUT_S, log_reader, reaching, start_consumer, stop_consumer
 from streams.bus.offsets import committed_offsets
 from streams.bus.subscriber import Received
 from streams.topics import Topic
 
 log = logging.getLogger(__name__)
 POLL_MS = 500
-FETCH_WAIT_MS = 20
 
 
 class History:
@@ -40,13 +39,7 @@ class History:
     async def start(self) -> None:
         """Connects; BrokerUnreachableError where no Kafka answers."""
         await wait_for_broker(self._bootstrap, ANSWER_TIMEOUT_S)
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-        )
+        consumer = log_reader(self._bootstrap)
         await start_consumer(consumer, self._bootstrap)
         self._consumer = consumer
 

@@ -16,16 +16,15 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
 from schemas.records import Event, VerdictIssued
-from streams.bus.connect import start_consumer, stop_consumer
+from streams.bus.connect import log_reader, start_consumer, stop_consumer
 
 log = logging.getLogger(__name__)
 BLOCK = 1024  # records; measured: the last 1,024 of each of 4 partitions in 0.5 s
 POLL_MS = 500
-FETCH_WAIT_MS = 20  # the reader of the next partition waits for the last fetch of the one before
 
 
 R_co = TypeVar("R_co", bound=Event, covariant=True)
@@ -49,14 +48,7 @@ class TopicTail(Generic[R_co]):
         self._topic = topic
         self._codec = codec
         self._lock = asyncio.Lock()
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=max_bytes,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-        )
+        self._consumer = log_reader(bootstrap, max_partition_fetch_bytes=max_bytes)
 
     async def start(self) -> None:
         """Connects; BrokerUnreachableError where Kafka goes away meanwhile."""

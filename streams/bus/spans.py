@@ -16,11 +16,10 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.bus.connect import partitions_of, reaching, stop_consumer
+from streams.bus.connect import log_reader, partitions_of, reaching, stop_consumer
 from streams.bus.positions import starting_offset
 
 FETCH_MAX_BYTES = 256 << 10  # a partition
-FETCH_WAIT_MS = 20  # a partition at its end must not hold up the others
 POLL_MS = 500
 CHUNK = 500  # records handed out together
 
@@ -74,14 +73,7 @@ async def read_span(bootstrap: str, topic: str, span: Span) -> AsyncIterator[Rea
     tps = [TopicPartition(topic, partition) for partition in await partitions_of(bootstrap, topic)]
     if unknown := set(span.position) - {tp.partition for tp in tps}:
         raise PartitionUnknownError(f"{topic} has no partition {min(unknown)}")
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        max_partition_fetch_bytes=FETCH_MAX_BYTES,
-        fetch_max_wait_ms=FETCH_WAIT_MS,
-    )
+    consumer = log_reader(bootstrap, max_partition_fetch_bytes=FETCH_MAX_BYTES)
     try:
         async with reaching(bootstrap):
             await consumer.start()

@@ -19,6 +19,7 @@ from streams.errors import OperatorError
 
 log = logging.getLogger(__name__)
 LEASH_GRACE_S = 60
+LAST_WORDS_BYTES = 4096
 CALLERS_MISTAKE = 2  # exit status: starting again would not help
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 STEADY_S = 60.0  # a process that lived this long starts with the first pause again
@@ -105,8 +106,13 @@ class Child:
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
             self.restarts += 1
-            self._spawn()
+            try:
+                self._spawn()
+            except OSError as error:  # such as a full disk: the old one has ended, so it is tried again
+                log.error("%s can't be started: %s", self, error)
 
     def _last_words(self) -> str:
-        lines = self._log_file.read_text(errors="replace").strip().splitlines()
+        with self._log_file.open("rb") as file:
+            file.seek(max(0, self._log_file.stat().st_size - LAST_WORDS_BYTES))
+            lines = file.read().decode(errors="replace").strip().splitlines()
         return f"{lines[-1][:300] if lines else 'it said nothing'} (log: {self._log_file})"

@@ -139,19 +139,23 @@ async def _capture_and_wait(
         captured, judged = make("captured", total), make("verdicts", total)
         gateway = asyncio.create_task(run_gateway(settings, source, lambda counts: captured(counts.confirmed)))
         done, since = 0, time.monotonic()
-        async for _ in _every(0.1):
-            judged(run.done)
-            if run.done != done:
-                done, since = run.done, time.monotonic()
-            for watcher in watchers:
-                if watcher.done():
-                    watcher.result()
-            if gateway.done():
-                sent = gateway.result().sent
-                if run.done >= sent or time.monotonic() - since > SILENCE_S:
-                    return
-            else:
-                since = max(since, time.monotonic() - SILENCE_S / 2)
+        try:
+            async for _ in _every(0.1):
+                judged(run.done)
+                if run.done != done:
+                    done, since = run.done, time.monotonic()
+                for watcher in watchers:
+                    if watcher.done():
+                        watcher.result()
+                if gateway.done():
+                    sent = gateway.result().sent
+                    if run.done >= sent or time.monotonic() - since > SILENCE_S:
+                        return
+                else:
+                    since = max(since, time.monotonic() - SILENCE_S / 2)
+        finally:  # before the broker that it sends to
+            gateway.cancel()
+            await asyncio.wait([gateway])
 
 
 async def _every(seconds: float) -> AsyncIterator[None]:

@@ -26,10 +26,11 @@ def attach(app: faust.App, topic_name: str, accept: Accept) -> None:
     @app.agent(topic, name="inspection", concurrency=1)
     async def inspection(stream: Any) -> None:  # StreamT, which does not know noack()
         async for event in stream.noack().events():
-            await accept(_arrival(event))
+            await accept(arrival_of(event))
 
 
-def _arrival(event: Any) -> Arrival:
+def arrival_of(event: Any) -> Arrival:
+    """A Faust event as our parts take it."""
     message = event.message
     appended_at = datetime.fromtimestamp(round(message.timestamp * 1000) / 1000, UTC)
     return Arrival(

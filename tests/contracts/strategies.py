@@ -34,7 +34,7 @@ PLAIN = {
     bool: st.booleans(),
     float: st.floats(allow_nan=False),
     UUID: st.uuids(),
-    datetime: st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)).map(
+    datetime: st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC)).map(
         lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000)
     ),
 }

@@ -91,8 +91,10 @@ class FakeLog:
                         at[p] += 1
                         when = datetime.fromtimestamp(r.timestamp / 1000, UTC)
                         yield Received(CODEC.decode(r.value or b"", topic.record), p, r.offset, when, r.key)
-                async with self.added:
-                    await self.added.wait()
+                async with self.added:  # what came while others were handed out is looked at again
+                    await self.added.wait_for(
+                        lambda: any(at[p] < len(r) for p, r in enumerate(self.topics[topic.name]))
+                    )
         finally:
             self.following -= 1
 

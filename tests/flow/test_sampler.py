@@ -62,8 +62,9 @@ class World:
         for number in range(COUNT):
             self.add(captured(number), judged(number, FRAMES_TOPIC, number % 4, number // 4, TIMED.at(number)))
 
-    def add(self, frame: FrameCaptured, verdict: VerdictIssued) -> None:
-        place, at = (verdict.source_partition, verdict.source_offset), verdict.source_timestamp
+    def add(self, frame: FrameCaptured, verdict: VerdictIssued, partition: int | None = None) -> None:
+        place = (verdict.source_partition if partition is None else partition, verdict.source_offset)
+        at = verdict.source_timestamp
         self.frames[place] = frame
         self.verdicts_.append((Received(verdict, *place, at, b""), at))
         if verdict.outcome in (Outcome.NG, Outcome.UNSURE):
@@ -271,6 +272,7 @@ HOSTILE: dict[str, Change] = {
     "neither picture nor reference": lambda f, v: (dataclasses.replace(f, image=None), v),
     "other bytes than the verdict's": lambda f, v: (f, dataclasses.replace(v, image_sha256="0" * 64)),
     "a station that is no key": lambda f, v: (f, dataclasses.replace(v, station="a/b")),
+    "another partition": lambda f, v: (f, dataclasses.replace(v, source_partition=999)),
 }
 
 
@@ -282,9 +284,21 @@ async def test_an_event_that_lies_harms_only_itself(world: World, name: str) -> 
         frame, verdict = captured(number), judged(number, FRAMES_TOPIC, 0, number, DAY)
         changed = HOSTILE[name](frame, verdict) if number == 1 else (frame, verdict)
         world.frames.pop((0, number), None)
-        world.add(*changed)  # type: ignore[arg-type]
+        world.add(*changed, partition=0)  # type: ignore[arg-type]
     tally, _ = await run(world, plan=whole)
     assert {s.part_id for s in tally.samples} == {"P0", "P2"}
+
+
+@pytest.mark.parametrize("change", [{"plant": "a/b"}, {"source_partition": 999}])
+async def test_a_defect_that_can_be_no_sample_harms_only_itself(world: World, change: dict[str, Any]) -> None:
+    whole, _ = await run(world)
+    chosen = next(s for s in whole.samples if s.strategy is Strategy.CORRECTED)
+    told = world.defects[chosen.verdict_id]
+    world.defects[chosen.verdict_id] = dataclasses.replace(told, verdict=dataclasses.replace(told.verdict, **change))
+    tally, _ = await run(world)
+    corrected = {s.verdict_id for s in tally.samples if s.strategy is Strategy.CORRECTED}
+    assert chosen.verdict_id not in corrected
+    assert corrected
 
 
 async def test_a_raw_frame_is_kept_as_png(world: World) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import struct
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -81,6 +82,14 @@ def test_another_kind_of_event_is_refused_by_name() -> None:
 def test_an_unknown_id_is_told_from_bad_bytes() -> None:
     with pytest.raises(SchemaUnknownError, match="schema id 4294967295 is not committed"):
         CODEC.decode(b"\0\xff\xff\xff\xff" + CODEC.encode(FRAME)[5:], records.FrameCaptured)
+
+
+@pytest.mark.parametrize("year", [1, 1899, 2200, 9999])
+def test_a_time_that_no_clock_gives_is_refused_wherever_it_stands(year: int) -> None:
+    verdict = dataclasses.replace(VERDICT, source_timestamp=datetime(year, 1, 2, tzinfo=UTC))
+    for record in (verdict, dataclasses.replace(DEFECT, verdict=verdict)):
+        with pytest.raises(SchemaInvalidError, match="source_timestamp must lie in 1900 to 2200"):
+            CODEC.decode(CODEC.encode(record), type(record))
 
 
 def test_another_magic_byte_is_refused() -> None:

@@ -155,6 +155,17 @@ def test_the_oldest_part_is_decided_where_too_many_wait(monkeypatch: pytest.Monk
     assert run.assembler.open_parts == 2
 
 
+def test_one_part_that_waits_does_not_hold_up_the_acknowledgement_of_all_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A1 waits │ B C D, each complete at once │ the fourth verdict behind A's decides it"""
+    monkeypatch.setattr(assembler, "MAX_HELD", 3)
+    run = Run().all((0, view("A", 1, 2)), *((n, view(f"B{n}", 1, 1)) for n in range(1, 4)))
+    assert "A" not in run.outcomes
+    run.take(4, view("B4", 1, 1))
+    assert run.outcomes["A"] is PartOutcome.NOT_INSPECTED
+
+
 def test_a_hostile_part_with_a_thousand_views_stays_small() -> None:
     run = Run().all(*((n, view("A", n, 100_000, seq=n)) for n in range(1, 1_001))).wait(60_000)
 
@@ -214,11 +225,22 @@ def test_a_published_decision_is_never_made_again() -> None:
     for part_id in ("A", None):
         before = Run().all((0, view(part_id, 1, 2)), (10, view(part_id, 2, 2, ERROR)))
         again = Run()
-        again.assembler.remember(before.parts[0])
+        again.assembler.remember(before.parts[0], TIMEOUT_MS)
         again.all((0, view(part_id, 1, 2)), (10, view(part_id, 2, 2, ERROR)), (20, view(part_id, 2, 2, attempt=2)))
 
         assert again.wait(60_000).parts == []
         assert again.fates == [Fate.LATE] * 3
+
+
+def test_a_counter_that_starts_again_after_a_restart_begins_a_new_part() -> None:
+    """no part id: 1, decided a minute behind │ killed │ 11 s after it the camera counted from 1 again"""
+    before = Run().all((0, view(None, 1, 2, seq=1))).wait(60_000)
+    again = Run()
+    again.assembler.remember(before.parts[0], TIMEOUT_MS)
+    again.all((11_000, view(None, 1, 2, seq=1, ms=11_000, twin=1)), (11_010, view(None, 2, 2, seq=2, ms=11_010)))
+
+    assert again.fates == [Fate.HELD] * 2
+    assert [part.outcome for part in again.parts] == [PartOutcome.OK]
 
 
 def test_an_undecided_part_gets_the_same_id_after_a_restart() -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from itertools import pairwise
 from typing import Any
+from uuid import uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.records import AlarmKind, AlarmRaised, SequenceRange, Severity
 from streams.downstream.parts import triggers
 from streams.downstream.parts.alarms import AlarmBook
+from streams.downstream.parts.partition import Before, Partition
 from streams.downstream.parts.ranges import Ranges
 from streams.downstream.parts.triggers import Triggers
-from tests.parts import at, view
+from tests.parts import at, seen, view
 
 MISSING, REPEATED, RESET = AlarmKind.MISSING_TRIGGER, AlarmKind.REPEATED_TRIGGER, AlarmKind.TRIGGER_RESET
 
@@ -50,6 +55,16 @@ def ranges(alarm: AlarmRaised) -> list[tuple[int, int]]:
 
 def test_numbers_that_grow_by_one_are_no_news() -> None:
     assert Watch().see(*range(17, 300)) == []
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_an_open_alarm_of_no_number_of_triggers_is_passed_over(value: float) -> None:
+    [gap] = Watch().see(1, 3)
+    absurd = [dataclasses.replace(gap, alarm_id=uuid4(), kind=kind, value=value) for kind in AlarmKind]
+    came = [seen(view("P", 1, 1, seq=number), offset, number) for offset, number in enumerate((1, 3))]
+    partition = Partition(lambda _: 5_000, Before(verdicts=came, alarms=[gap, *absurd]), 2, at(4))
+    step = partition.take(seen(view("P", 1, 1, seq=2), 2, 5), at(5))
+    assert [(alarm.alarm_id, alarm.cleared) for alarm in step.alarms] == [(gap.alarm_id, at(5))]
 
 
 def test_a_gap_is_an_alarm_with_its_numbers() -> None:

@@ -174,6 +174,19 @@ def test_findings_kept_for_ever_on_the_topics_do_not_fill_the_memory(monkeypatch
     assert escape.n == 3
 
 
+def test_a_correction_counts_whatever_came_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MOST verdicts decided, then the first of them once more"""
+    monkeypatch.setattr(quality, "MOST", 3)
+    findings, known = Findings(), StationPast(10_000)
+    known.add(number(0), window(0, 3))
+    first = outcome(1, ReworkFinding.CONFIRMED)
+    for decided in (first, *(outcome(case, ReworkFinding.CONFIRMED) for case in (2, 3))):
+        findings.outcome(decided)
+    assert findings.estimates(S1, at(10), known)[1].value == 0
+    findings.outcome(outcome(1, ReworkFinding.FALSE_REJECT, supersedes=first.outcome_id))
+    assert findings.estimates(S1, at(10), known)[1].value != 0
+
+
 def test_a_decision_that_was_superseded_does_not_count() -> None:
     findings = Findings()
     first = outcome(1, ReworkFinding.FALSE_REJECT)

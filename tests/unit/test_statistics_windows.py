@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -55,6 +56,19 @@ def test_everything_that_a_verdict_says_is_counted() -> None:
     assert fields["models"] == {"m1": 1}
     assert fields["recipes"] == {"A@4": 1}
     assert fields["through_offset"] == 1
+
+
+def test_a_window_stays_small_whatever_names_come() -> None:
+    line, long = Line(), "x" * 10_000
+    for n in range(300):
+        found = (Finding(label=f"{n}{long}", score=0.6, threshold=0.5),)
+        names = {"model_id": f"{n}{long}", "sku": f"{n}{long}", "recipe_version": n}
+        line.frame(n, 1 + n / 100, outcome=Outcome.NG, findings=found, **names)
+    counts = line.fold.windows[S1, number(1)]
+    for name in ("labels", "models", "recipes"):
+        counted = counts.fields()[name]
+        assert (sum(counted.values()), len(counted), counted["(others)"]) == (300, 65, 236)
+    assert len(json.dumps(counts.fields())) < 200_000
 
 
 def test_latency_is_from_trigger_to_verdict() -> None:

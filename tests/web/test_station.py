@@ -13,6 +13,7 @@ from playwright.async_api import BrowserContext, Dialog, Page, expect
 from schemas.records import AuditEntry, ReworkFinding
 from streams.bus.subscriber import Received
 from streams.topics import AUDIT, OUTCOMES
+from streams.web.access import dialog
 from tests.web.station_pages import (
     SLOW_MS,
     Line,
@@ -153,8 +154,9 @@ async def choose_second_class(page: Page) -> None:
 
 
 async def test_a_sign_in_that_ends_in_mid_decision_costs_one_sign_in_and_no_press(
-    line: Line, run_web: RunWeb, touch_screen: BrowserContext
+    line: Line, run_web: RunWeb, touch_screen: BrowserContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(dialog, "WATCH_S", 60.0)  # the press comes first, not the dialog by itself
     await line.reject("P-1")
     async with station(line, run_web) as at_work:
         page = await at_work.sit_down(touch_screen, "ana")

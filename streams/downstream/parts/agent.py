@@ -7,16 +7,14 @@ verdicts, never acknowledged, come again to whoever reads the partition next.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import faust
 from faust.exceptions import ConsumerNotStarted
 
-from streams.inspection.decide import Source
+from streams.inspection.agent import arrival_of
 from streams.inspection.inspector import Arrival
 
 Accept = Callable[[Arrival], Awaitable[None]]
@@ -31,7 +29,7 @@ def attach(app: faust.App, topic_name: str, accept: Accept, release: Release) ->
     @app.agent(topic, name="parts", concurrency=1)
     async def parts(stream: Any) -> None:  # StreamT, which does not know noack()
         async for event in stream.noack().events():
-            await accept(_arrival(event))
+            await accept(arrival_of(event))
 
     @app.on_partitions_revoked.connect(weak=False)
     async def revoked(app: Any, partitions: Any, **options: Any) -> None:
@@ -47,18 +45,3 @@ async def unread(app: faust.App) -> dict[int, int]:
         for tp in consumer.assignment():
             found[tp.partition] = await consumer._thread.unread(tp)
     return found
-
-
-def _arrival(event: Any) -> Arrival:
-    message = event.message
-    appended_at = datetime.fromtimestamp(round(message.timestamp * 1000) / 1000, UTC)
-    return Arrival(
-        source=Source(message.topic, message.partition, message.offset, appended_at),
-        generation=message.generation_id,
-        key=message.key,
-        headers=tuple(message.headers or ()),
-        value=message.value,
-        received_at=datetime.now(UTC),
-        received_s=time.monotonic(),
-        ack=event.ack,
-    )

@@ -6,6 +6,7 @@ alarm that is new or over is due at once, a growing one at most once a second, s
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
@@ -20,6 +21,11 @@ MAX_STANDING = 8192  # alarms whose last publication is remembered
 def alarm_id(kind: AlarmKind, subject: str, first: object) -> UUID:
     """The same condition gets the same id again after a restart: by its kind, subject and what it began with."""
     return uuid5(ALARM_NAMESPACE, f"{kind}/{subject}/{first}")
+
+
+def is_open(alarm: AlarmRaised) -> bool:
+    """True for a state that stands, and whose value is a number of parts or triggers as ours are."""
+    return alarm.cleared is None and 0 <= alarm.value < math.inf
 
 
 class AlarmBook:

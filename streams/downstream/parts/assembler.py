@@ -29,7 +29,7 @@ from streams.downstream.parts.views import View, judged, labels, mode
 PART_NAMESPACE = UUID("0f5c1c3a-52b1-4a5e-9a67-3f6f0d6c8c11")
 REMEMBERED_PARTS = 4096  # decided ones, so that a late view is known for one; more than MAX_OPEN and a block read back
 MAX_OPEN = 2048  # parts of a partition
-MAX_HELD = 32_768  # verdicts of a partition
+MAX_HELD = 32_768  # verdicts of a partition, and verdicts behind the oldest that waits: none is acknowledged before it
 MAX_VIEWS = 128  # of a part
 ONE_CAMERA = "views without a part id must come from one camera"
 
@@ -120,11 +120,11 @@ class Assembler:
     def open_parts(self) -> int:
         return len(self._open)
 
-    def remember(self, part: PartDecided) -> None:
-        """Take in a decision that is published already."""
+    def remember(self, part: PartDecided, timeout_ms: int) -> None:
+        """Take in a decision that is published already, as if it had been made here."""
         self._advance(part.through_at)
         if part.part_id is not None or part.views:
-            self._remember(_key_of(part), part.first_at, max(part.first_at, part.through_at, part.decided_at))
+            self._remember(_key_of(part), part.first_at, part.first_at + timedelta(milliseconds=max(0, timeout_ms)))
 
     def expire(self, at: datetime, now: datetime) -> list[Decision]:
         """Decide every part whose wait is over at `at`, the longest waiting first."""
@@ -152,9 +152,16 @@ class Assembler:
         self._held += 1
         if part.complete:
             decided.append(self._decide(part, now))
-        while len(self._open) > MAX_OPEN or self._held > MAX_HELD:
+        while self._is_full(seen.offset):
             decided.append(self._decide(next(iter(self._open.values())), now, "too many parts wait for their views"))
         return Fate.HELD, decided
+
+    def _is_full(self, offset: int) -> bool:
+        """True where too much waits: parts, their verdicts, or all verdicts since the oldest part's first."""
+        if not self._open:
+            return False
+        behind = offset - next(iter(self._open.values())).first.offset
+        return len(self._open) > MAX_OPEN or self._held > MAX_HELD or behind > MAX_HELD
 
     def _begin(self, key: Key, seen: Seen, timeout_ms: int) -> _OpenPart:
         part = _OpenPart(key, seen, seen.at + timedelta(milliseconds=max(0, timeout_ms)))

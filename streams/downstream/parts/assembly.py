@@ -124,7 +124,8 @@ class Assembly:
             line = await self._line(arrival)
             if line is not None:
                 async with line.order:
-                    await self._take(line, arrival)
+                    if self._lines.get(arrival.source.partition) is line:  # else given back while it waited
+                        await self._take(line, arrival)
                 self.taken += 1
         except Exception as error:  # a bug or a broken part: the event may not be acknowledged
             where = f"{arrival.source.topic}/{arrival.source.partition}@{arrival.source.offset}"
@@ -139,8 +140,9 @@ class Assembly:
                 continue
             try:
                 async with line.order:
-                    step = line.core.pass_time(line.clock.at(now_s), datetime.now(UTC))
-                    await self._send(line, number, step)
+                    if self._lines.get(number) is line:
+                        step = line.core.pass_time(line.clock.at(now_s), datetime.now(UTC))
+                        await self._send(line, number, step)
             except Exception as error:
                 self._die(f"deciding parts of partition {number} failed: {type(error).__name__}: {error}")
 

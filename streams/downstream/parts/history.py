@@ -45,7 +45,7 @@ class PartsHistory:
         return Before(
             parts=await self._decided(partition, first),
             verdicts=[Seen(v.record, v.offset, v.timestamp) for v in verdicts if not v.record.simulated],
-            alarms=[alarm for alarm in alarms.values() if alarm.cleared is None],
+            alarms=list(alarms.values()),
         )
 
     async def _decided(self, partition: int, first: int) -> list[PartDecided]:

@@ -12,13 +12,13 @@ from datetime import datetime
 from uuid import UUID
 
 from schemas.records import AlarmRaised, PartDecided, VerdictIssued
-from streams.downstream.parts.alarms import AlarmBook
+from streams.downstream.parts.alarms import AlarmBook, is_open
 from streams.downstream.parts.assembler import Assembler, Decision, Fate, Seen
 from streams.downstream.parts.triggers import Triggers
 from streams.downstream.parts.uninspected import Uninspected
 
-TimeoutMs = Callable[[VerdictIssued], int]
-"""How long the part that a verdict opens waits for its other views, in milliseconds."""
+TimeoutMs = Callable[[VerdictIssued | PartDecided], int]
+"""How long the part that a verdict or a decision is about waits for all its views, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Before:
 
     parts: Sequence[PartDecided] = ()
     verdicts: Sequence[Seen] = ()  # the last ones acknowledged
-    alarms: Sequence[AlarmRaised] = ()  # those that stand open
+    alarms: Sequence[AlarmRaised] = ()  # the newest state of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,12 @@ class Partition:
         self._timeout_ms = timeout_ms
         self._book = AlarmBook()
         self._assembler = Assembler()
-        self._triggers = _triggers(self._book, before, first)
+        alarms = [alarm for alarm in before.alarms if is_open(alarm)]
+        self._triggers = _triggers(self._book, before, alarms, first)
         self._uninspected = Uninspected(self._book)
         for part in before.parts:
-            self._assembler.remember(part)
-        self._uninspected.restore(_firsts(before.parts), before.alarms, at)
+            self._assembler.remember(part, timeout_ms(part))
+        self._uninspected.restore(_firsts(before.parts), alarms, at)
 
     @property
     def open_parts(self) -> int:
@@ -84,7 +85,7 @@ class Partition:
         return Step(parts, tuple(self._book.due(at)), (*done, *offsets), fate)
 
 
-def _triggers(book: AlarmBook, before: Before, first: int) -> Triggers:
+def _triggers(book: AlarmBook, before: Before, alarms: Sequence[AlarmRaised], first: int) -> Triggers:
     """The cameras as they stood at offset `first`: what comes again from there leads to the same alarms again."""
     views = sorted(
         (view.verdict_offset, f"{part.plant}/{part.line}/{part.station}/{view.camera}", view.trigger_seq)
@@ -97,7 +98,7 @@ def _triggers(book: AlarmBook, before: Before, first: int) -> Triggers:
         rehearsal.start_at(subject, number)
     for seen in before.verdicts:
         rehearsal.see(seen.verdict, seen.at)
-    rehearsal.go_live(book, before.alarms)
+    rehearsal.go_live(book, alarms)
     return rehearsal
 
 

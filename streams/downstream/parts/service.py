@@ -13,7 +13,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from schemas.records import Recipe, VerdictIssued
+from schemas.records import PartDecided, Recipe, VerdictIssued
 from streams.bus.control import ControlReader
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
@@ -86,9 +86,10 @@ class PartsService:
                 taken = self.assembly.taken
                 self._watchdog.progressed()
 
-    def _timeout_ms(self, verdict: VerdictIssued) -> int:
-        """The wait for missing views: the recipe's in force for the frame, else the setting."""
-        recipe = self._recipes.in_force(verdict.plant, verdict.line, verdict.sku, verdict.source_timestamp)
+    def _timeout_ms(self, of: VerdictIssued | PartDecided) -> int:
+        """The wait for missing views: the recipe's in force for the frame or the part's first, else the setting."""
+        at = of.first_at if isinstance(of, PartDecided) else of.source_timestamp
+        recipe = self._recipes.in_force(of.plant, of.line, of.sku, at)
         return recipe.part_timeout_ms if recipe else self._settings.part_timeout_ms
 
     def _take_recipe(self, recipe: Recipe, published_at: Any) -> None:

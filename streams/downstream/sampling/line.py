@@ -82,11 +82,12 @@ class Line:
         if near := uncertainty(verdict):
             period.uncertain.add((near[0], *tie), Candidate(verdict, Strategy.UNCERTAIN, near[1]))
         label, _ = prediction(verdict)
-        if verdict.outcome is Outcome.NG and label is not None:
+        if verdict.outcome is not Outcome.NG or label is None:
+            return
+        if label in period.by_label or len(period.by_label) < RARE_LABELS:
             day.labels[slot][label] += 1
-            if label in period.by_label or len(period.by_label) < RARE_LABELS:
-                pool = period.by_label.setdefault(label, self._pool(Strategy.RARE))
-                pool.add(tie, Candidate(verdict, Strategy.RARE, ""))
+            pool = period.by_label.setdefault(label, self._pool(Strategy.RARE))
+            pool.add(tie, Candidate(verdict, Strategy.RARE, ""))
 
     def wish(self, wish: Wish, verdict: VerdictIssued) -> None:
         """Takes in that people's decisions make a verdict worth having; the period is that of the decision."""

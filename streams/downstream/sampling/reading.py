@@ -91,11 +91,17 @@ class InspectedUpTo:
         self._frames = frames
         self._since = since
         self._decided: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
 
-    def saw(self, verdict: records.VerdictIssued) -> None:
-        """A verdict that was read: those of earlier frames of its partition stand before it."""
-        if verdict.source_topic == self._topic:
-            at = verdict.source_partition
+    def saw(self, received: Received[records.VerdictIssued]) -> None:
+        """A verdict that was read: those of earlier frames of its partition stand before it.
+
+        One of a replay says nothing of that, and one about a frame that was not there when `missing` asked is a lie.
+        """
+        verdict, at = received.record, received.partition
+        if verdict.source_topic != self._topic or verdict.source_partition != at or verdict.simulated:
+            return
+        if verdict.source_offset < self._ends.get(at, 0):
             self._decided[at] = max(self._decided.get(at, 0), verdict.source_offset + 1)
 
     async def missing(self, until: datetime) -> list[int]:
@@ -105,6 +111,7 @@ class InspectedUpTo:
         verdicts after asking this.
         """
         begins, ends = await self._frames.offsets_at(self._since), await self._frames.offsets_at(until)
+        self._ends = await self._frames.ends()
         open_ = {p: end for p, end in ends.items() if end > max(begins.get(p, 0), self._decided.get(p, 0))}
         if not open_:
             return []

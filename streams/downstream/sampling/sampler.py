@@ -107,12 +107,8 @@ class Sampler:
     async def _read(self, until: datetime) -> None:
         async for received, at in self._history.verdicts(until):
             verdict = received.record
-            try:
-                station_key(verdict.plant, verdict.line, verdict.station)
-            except ValueError as error:
-                log.warning("verdict %s belongs to no station: %s", verdict.verdict_id, error)
-                continue
-            self._line((verdict.plant, verdict.line)).verdict(verdict, at)
+            if _belongs(verdict, received.partition):
+                self._line((verdict.plant, verdict.line)).verdict(verdict, at)
         found = [(at, received.partition, received) async for received, at in self._history.outcomes(until)]
         self._outcomes += sorted(found, key=lambda item: (item[0], item[1], item[2].offset))
 
@@ -147,7 +143,10 @@ class Sampler:
             line = self._line((wish.outcome.plant, wish.outcome.line))
             if wish.strategy is Strategy.CORRECTED and wish.human_label:
                 line.sighted(wish.human_label, wish.at)
-            if start >= self._first and (defect := await self._history.defect(wish.outcome, partition)):
+            if start < self._first:
+                continue
+            defect = await self._history.defect(wish.outcome, partition)
+            if defect is not None and _belongs(defect.verdict, partition):
                 self._pictures.has_defect(defect)
                 line.wish(wish, defect.verdict)
 
@@ -217,3 +216,15 @@ class Sampler:
         if key not in self._lines:
             self._lines[key] = Line(key, self._plan)
         return self._lines[key]
+
+
+def _belongs(verdict: VerdictIssued, partition: int) -> bool:
+    """Whether a sample of this verdict, read in `partition`, could be keyed and placed."""
+    try:
+        station_key(verdict.plant, verdict.line, verdict.station)
+    except ValueError as error:
+        log.warning("verdict %s belongs to no station: %s", verdict.verdict_id, error)
+        return False
+    if verdict.source_partition != partition:
+        log.warning("verdict %s of partition %d stands in %d", verdict.verdict_id, verdict.source_partition, partition)
+    return verdict.source_partition == partition

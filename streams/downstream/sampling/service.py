@@ -86,7 +86,7 @@ class KafkaHistory:
             missing = await self._inspected.missing(until)
             async with aclosing(self._verdicts.records(until)) as found:
                 async for received, at in found:
-                    self._inspected.saw(received.record)
+                    self._inspected.saw(received)
                     yield received, at
             if not missing:
                 return

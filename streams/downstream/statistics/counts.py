@@ -12,6 +12,11 @@ from typing import Any
 from schemas.records import Outcome, Reason, VerdictIssued
 from streams.downstream.statistics import latency
 
+TEXT_MAX_CHARS = 200
+MOST_NAMES = 64
+"""Of labels, models and recipes in one window; those that come later count as OTHERS."""
+OTHERS = "(others)"
+
 
 @dataclass(slots=True)
 class FrameCounts:
@@ -36,12 +41,12 @@ class FrameCounts:
         if verdict.reason is not Reason.SCORE:
             self.reasons[verdict.reason.value] += 1
         if verdict.outcome is Outcome.NG and verdict.findings:
-            self.labels[max(verdict.findings, key=lambda finding: finding.score).label] += 1
+            _count(self.labels, max(verdict.findings, key=lambda finding: finding.score).label)
         self.deadline_missed += not verdict.deadline_met
         if verdict.model_id is not None:
-            self.models[verdict.model_id] += 1
+            _count(self.models, verdict.model_id)
         if verdict.recipe_version is not None:
-            self.recipes[f"{verdict.sku}@{verdict.recipe_version}"] += 1
+            _count(self.recipes, f"{verdict.sku[:TEXT_MAX_CHARS]}@{verdict.recipe_version}")
         self.latency_counts[latency.bucket(latency_ms)] += 1
 
     def fields(self) -> dict[str, Any]:
@@ -83,3 +88,9 @@ class PartCounts:
             "reworked": dict(self.reworked),
             "late_parts": self.late_parts,
         }
+
+
+def _count(counter: Counter[str], name: str) -> None:
+    """Names come from outside: a window must stay small enough to be sent."""
+    name = name[: 2 * TEXT_MAX_CHARS]
+    counter[name if name in counter or len(counter) < MOST_NAMES else OTHERS] += 1

@@ -6,32 +6,35 @@ of each station are remembered here. Estimates inform; no count depends on them.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from datetime import datetime
 from uuid import UUID
 
-from schemas.records import Estimate, ReworkOutcome, SampleSelected, Strategy
-from streams.downstream.sampling.estimates import Audit, effective, escape_estimate, is_bad, overkill_estimate
+from schemas.records import Estimate, ReworkFinding, ReworkOutcome, SampleSelected, Strategy
+from streams.downstream.rework.review import FIRST
+from streams.downstream.sampling.estimates import Audit, escape_estimate, is_bad, overkill_estimate, succeeds
 from streams.downstream.statistics.past import HORIZON, REJECTED, StationPast
 from streams.downstream.statistics.windows import Station, to_ms
 
 MOST = 5_000
-"""Decisions, and audits, remembered of one station: more than people make in the HORIZON, and days beyond it."""
+"""Verdicts decided, and audits, remembered of one station: more than people make in the HORIZON, and days beyond it."""
 
 
 class Findings:
     """Decisions and pass audits of all stations. Only first reviews decide."""
 
     def __init__(self) -> None:
-        self._outcomes: dict[Station, deque[ReworkOutcome]] = defaultdict(lambda: deque(maxlen=MOST))
+        self._heads: dict[Station, dict[UUID, ReworkOutcome]] = defaultdict(dict)
         self._audits: dict[Station, dict[UUID, SampleSelected]] = defaultdict(dict)
-        self._decisions: dict[Station, dict[UUID, ReworkOutcome]] = {}
 
     def outcome(self, outcome: ReworkOutcome) -> Station:
         """One decision of a person; the station it is about."""
         station = (outcome.plant, outcome.line, outcome.station)
-        self._outcomes[station].append(outcome)
-        self._decisions.pop(station, None)
+        heads = self._heads[station]
+        if outcome.review == FIRST and succeeds(heads.get(outcome.verdict_id), outcome):
+            heads[outcome.verdict_id] = outcome
+            if len(heads) > MOST:
+                del heads[next(iter(heads))]
         return station
 
     def sample(self, sample: SampleSelected) -> Station:
@@ -48,8 +51,8 @@ class Findings:
         """Escape and overkill of the frames triggered in the HORIZON before `end`."""
         decided = {
             verdict_id: outcome
-            for verdict_id, outcome in self._decided(station).items()
-            if end - HORIZON <= outcome.inspected_at < end
+            for verdict_id, outcome in self._heads.get(station, {}).items()
+            if end - HORIZON <= outcome.inspected_at < end and outcome.finding is not ReworkFinding.WITHDRAWN
         }
         audits = [
             Audit(sample.inclusion_probability, bad)
@@ -61,8 +64,3 @@ class Findings:
         return escape_estimate(audits), overkill_estimate(
             of_rejects.count(True), of_rejects.count(False), rejects, frames
         )
-
-    def _decided(self, station: Station) -> dict[UUID, ReworkOutcome]:
-        if station not in self._decisions:
-            self._decisions[station] = effective(self._outcomes.get(station, ()))
-        return self._decisions[station]

@@ -108,7 +108,7 @@ class StatisticsService:
         try:
             await self._rebuilt.wait()
             held = self._held.get(arrival.partition)
-            if held is None:  # of an assignment that has ended: the next owner reads it again
+            if held is None:  # of a partition that is another's now: our acknowledgement of it commits nothing
                 return
             async with held.lock:
                 await self._take(held, arrival)
@@ -164,11 +164,16 @@ class StatisticsService:
                 now_s = asyncio.get_running_loop().time()
                 if now_s - looked_s >= LOOK_AT_ENDS_EVERY_S:
                     looked_s = now_s
-                    for topic in (VERDICTS, PARTS):
-                        self._ends[topic.name] = await self._history.ends(topic, self._held)
+                    await self._look_at_ends()
                 await self._publish_all()
         except Exception as error:
             self._die(f"publishing statistics failed: {error!r}")
+
+    async def _look_at_ends(self) -> None:
+        held = self._held
+        ends = {topic.name: await self._history.ends(topic, held) for topic in (VERDICTS, PARTS)}
+        if held is self._held:  # else they are of an assignment that has ended
+            self._ends = ends
 
     async def _publish_all(self) -> None:
         await asyncio.gather(*(self._publish(held) for held in self._held.values()))

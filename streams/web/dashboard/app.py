@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
@@ -50,7 +49,7 @@ async def open_dashboard(settings: Settings, options: DashboardOptions) -> Async
     async with contextlib.AsyncExitStack() as stack:
         publisher = Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings))
         await stack.enter_async_context(publisher)
-        access = Access.from_settings(settings, _sign_in_audit(AuditLog(publisher, "sign-in/dashboard", _now)))
+        access = Access.from_settings(settings, AuditLog(publisher, "sign-in/dashboard", _now).record)
         check_binding(options.binding, access)
         overview = await stack.enter_async_context(Overview(settings, options.since))
         sources = await stack.enter_async_context(kafka_sources(settings))
@@ -107,15 +106,6 @@ def _table_router(boards: Boards) -> APIRouter:
         return Response(csv_table(name, view), media_type="text/csv; charset=utf-8", headers=headers)
 
     return router
-
-
-def _sign_in_audit(log: AuditLog) -> Any:
-    async def audit(
-        actor: str, action: str, subject: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
-    ) -> None:
-        await log.record(actor, action, subject, before=before, after=after)
-
-    return audit
 
 
 async def _tick(boards: Boards) -> None:

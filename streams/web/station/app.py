@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -73,7 +73,7 @@ async def open_station(
 ) -> AsyncIterator[FastAPI]:
     """The station's web app, ready to be served: its queue is read. `models` explain the verdicts that they gave."""
     bus = KafkaBus(settings, _now())
-    access = Access.from_settings(settings, _sign_in_audit(AuditLog(bus, f"sign-in/{options.rework_station}", _now)))
+    access = Access.from_settings(settings, AuditLog(bus, f"sign-in/{options.rework_station}", _now).record)
     check_binding(options.binding, access)
     codec, prefix = codec_for(settings), settings.topic_prefix
     verdicts = TopicTail(settings.bootstrap, prefix + VERDICTS.name, VerdictIssued, codec)
@@ -116,15 +116,6 @@ def _add_page(shared: Shared) -> None:
         user = require(*ROLES)
         with page_shell("station", fill=True) as frame:
             StationPage(shared, user, texts("station"), frame)
-
-
-def _sign_in_audit(log: AuditLog) -> Any:
-    async def audit(
-        actor: str, action: str, subject: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
-    ) -> None:
-        await log.record(actor, action, subject, before=before, after=after)
-
-    return audit
 
 
 async def _tick(seats: Seats) -> None:
