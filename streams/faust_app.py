@@ -12,17 +12,23 @@ from faust.streams import _CStreamIterator  # type: ignore[attr-defined]  # whet
 from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
 
+from streams.bus.connect import gathering
 from streams.errors import OperatorError
 from streams.settings import Settings
 from streams.topics import FRAMES
 
 
 class ReadCommittedThread(driver.AIOKafkaConsumerThread):
-    """Faust reads uncommitted unless `exactly_once` is on; an aborted transaction's frames are no frames."""
+    """Faust reads uncommitted unless `exactly_once` is on; an aborted transaction's frames are no frames.
+
+    Its driver leaves no room for a consumer's options either.
+    """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        for option, value in gathering(transport.app.gather_ms).items():
+            setattr(consumer, f"_{option}", value)
         return consumer
 
     async def unread(self, tp: Any) -> int:
@@ -80,6 +86,7 @@ class LinesideApp(faust.App):
     """Faust as Lineside needs it: committed reads and a buffer bounded in bytes."""
 
     buffer_max_bytes = 64 << 20
+    gather_ms = 0
 
     def _new_transport(self) -> Any:
         return ReadCommittedTransport(self.conf.broker_consumer, self)
@@ -93,8 +100,11 @@ class LinesideApp(faust.App):
         )
 
 
-def faust_app(settings: Settings, name: str) -> LinesideApp:
-    """A Faust app with the settings that were measured to work; refuses Faust without its compiled iterator."""
+def faust_app(settings: Settings, name: str, gather_ms: int = 0) -> LinesideApp:
+    """A Faust app with the settings that were measured to work; refuses Faust without its compiled iterator.
+
+    An app that is not in a hurry takes its events up to `gather_ms` late, many at once.
+    """
     if _CStreamIterator is None:
         raise OperatorError(
             "Faust's compiled stream iterator is missing (NO_CYTHON, or a build without it); the pure Python one loses "
@@ -122,5 +132,6 @@ def faust_app(settings: Settings, name: str) -> LinesideApp:
         stream_buffer_maxsize=settings.buffer_messages,
         stream_wait_empty=True,
     )
+    app.gather_ms = gather_ms
     app.buffer_max_bytes = max(settings.inflight_max_bytes // 4, 2 * FRAMES.max_message_bytes)
     return app

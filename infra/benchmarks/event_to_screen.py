@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import uuid
@@ -46,8 +47,10 @@ from streams.topics import DEFECTS, VERDICTS, station_key, topic_specs
 LINES, PICTURES = 10, 64
 WALL, TOUCH = (1920, 1080), (1024, 768)
 NG_EVERY = 20  # verdicts
+OPENING_RATE = 5.0  # verdicts a second while pages open: they wait for a first one
 SETTLE_S = 20.0  # pages load and caches fill; what happens before is not counted
 SAMPLE_S = 10.0
+SHOWN_WITHIN_MS = 3_000
 PASS = Judgement(Outcome.OK, Reason.SCORE, scores={"good": 0.98, "scratch": 0.02})
 REJECT = Judgement(
     Outcome.NG,
@@ -62,7 +65,7 @@ NOTE_CHANGES = """() => {
   const note = () => window.seen.push([Date.now(), +root.dataset.newestMs, root.dataset.through || '{}']);
   new MutationObserver(note).observe(root, {attributes: true, attributeFilter: ['data-newest-ms', 'data-through']});
 }"""
-QUIET_TABS = ["--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows"]
+NO_THROTTLE = ["--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows"]
 
 
 @dataclass(slots=True)
@@ -74,23 +77,23 @@ class Sent:
 
 
 @dataclass(slots=True)
-class Memory:
-    """Resident MiB by program, a row each SAMPLE_S."""
+class Programs:
+    """Resident MiB of each program with its children, a row each SAMPLE_S, and the seconds of CPU it has used."""
 
     pids: dict[str, int]
     rows: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    cpu_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def sample(self) -> None:
         for name, pid in self.pids.items():
-            family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-            self.rows[name].append(sum(_rss(process) for process in family) / 2**20)
-
-
-def _rss(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0
+            rss = cpu_s = 0.0
+            own = psutil.Process(pid)
+            for process in (own, *(own.children(recursive=True) if pid != os.getpid() else ())):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    rss += process.memory_info().rss
+                    cpu_s += sum(process.cpu_times()[:2])
+            self.rows[name].append(rss / 2**20)
+            self.cpu_s[name].append(cpu_s)
 
 
 def shot(number: int, picture: bytes) -> FrameCaptured:
@@ -113,16 +116,18 @@ def shot(number: int, picture: bytes) -> FrameCaptured:
     )
 
 
-async def publish(settings: Settings, rate: float, sent: Sent) -> None:
-    """Verdicts at a steady `rate` a second, and the defects that belong to them, until cancelled."""
+async def publish(settings: Settings, rate: float, sent: Sent, opened: asyncio.Event) -> None:
+    """Verdicts at a steady `rate` a second once the pages are `opened`, few before; and the defects that belong to
+    them. Until cancelled."""
     drawn = SyntheticOptions(defect_share=1.0)
     pictures = [take(drawn, trigger(drawn, number).part) for number in range(PICTURES)]
     store, loop = FrameStore(settings.frame_store_url), asyncio.get_running_loop()
     references = [store.put(data, hashlib.sha256(data).hexdigest(), "jpg") for data in pictures]
     async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
-        started = loop.time()
+        due = loop.time()
         for number in count():
-            await asyncio.sleep(max(0.0, started + number / rate - loop.time()))
+            due += 1 / (rate if opened.is_set() else OPENING_RATE)
+            await asyncio.sleep(max(0.0, due - loop.time()))
             now, which = datetime.now(UTC), number % PICTURES
             frame = shot(number, pictures[which])
             key = station_key(frame.plant, frame.line, frame.station)
@@ -194,13 +199,16 @@ def say_times(what: str, times: Iterable[float]) -> None:
     print(f"{what}: p50 {p50:.0f} ms, p95 {p95:.0f} ms, p99 {p99:.0f} ms; n {len(times)}, never shown {missed}")
 
 
-def say_memory(memory: Memory) -> None:
-    """Start, end and slope over the second half: what is kept for good grows on, what warms up does not."""
-    print(f"{'MiB':<12}{'start':>8}{'middle':>8}{'end':>8}{'max':>8}   slope of the second half, MiB/min")
-    for name, row in memory.rows.items():
+def say_programs(programs: Programs, seconds: float) -> None:
+    """Memory at start and end and its slope over the second half (what is kept for good grows on, what warms up does
+    not), and the share of one core."""
+    print(f"{'MiB':<12}{'start':>8}{'middle':>8}{'end':>8}{'max':>8}{'MiB/min':>10}{'core':>8}")
+    for name, row in programs.rows.items():
         half = row[len(row) // 2 :]
         slope = np.polyfit(np.arange(len(half)) * SAMPLE_S / 60, half, 1)[0] if len(half) > 2 else float("nan")
-        print(f"{name:<12}{row[0]:>8.0f}{row[len(row) // 2]:>8.0f}{row[-1]:>8.0f}{max(row):>8.0f}   {slope:+.2f}")
+        cpu = (programs.cpu_s[name][-1] - programs.cpu_s[name][0]) / seconds
+        spread = f"{row[0]:>8.0f}{row[len(row) // 2]:>8.0f}{row[-1]:>8.0f}{max(row):>8.0f}"
+        print(f"{name:<12}{spread}{slope:>+10.2f}{cpu:>8.0%}")
 
 
 @contextlib.asynccontextmanager
@@ -224,8 +232,22 @@ async def installation(settings: Settings) -> AsyncIterator[dict[str, Child]]:
         yield children
 
 
+async def measure(programs: Programs, seconds: float, publishing: asyncio.Task[None]) -> tuple[int, int]:
+    """Samples the programs for so long. The range of append times, ms since 1970, that counts: the last events get the
+    time to be shown."""
+    psutil.cpu_percent()
+    from_ms = until_ms = int(datetime.now(UTC).timestamp() * 1000)
+    while not publishing.done() and until_ms - from_ms < seconds * 1000:
+        programs.sample()
+        await asyncio.sleep(SAMPLE_S)
+        until_ms = int(datetime.now(UTC).timestamp() * 1000)
+    programs.sample()
+    print(f"{(until_ms - from_ms) / 60_000:.1f} min, all cores {psutil.cpu_percent():.0f} % busy")
+    return from_ms, until_ms - SHOWN_WITHIN_MS
+
+
 async def main(options: argparse.Namespace) -> None:
-    seconds, sent = options.minutes * 60, Sent()
+    sent = Sent()
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(EmbeddedBroker(BrokerConfig(folder / "broker")))
@@ -233,9 +255,12 @@ async def main(options: argparse.Namespace) -> None:
         await ensure_topics(settings.bootstrap, topic_specs(settings))
         children = await stack.enter_async_context(installation(settings))
         playwright = await stack.enter_async_context(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=options.chromium, args=["--no-sandbox", *QUIET_TABS])
+        browser = await playwright.chromium.launch(
+            executable_path=options.chromium, args=["--no-sandbox", *NO_THROTTLE, *options.chromium_arg]
+        )
         stack.push_async_callback(browser.close)
-        publishing = asyncio.create_task(publish(settings, options.rate, sent))
+        opened = asyncio.Event()
+        publishing = asyncio.create_task(publish(settings, options.rate, sent, opened))
         dashboards = [
             await open_page(browser, WALL, children["dashboard"].address, f"engineer-{n}")
             for n in range(options.dashboards)
@@ -245,29 +270,22 @@ async def main(options: argparse.Namespace) -> None:
             for n in range(options.stations)
         ]
         print(f"{len(dashboards)} dashboards and {len(stations)} stations open", flush=True)
+        opened.set()
         await asyncio.sleep(SETTLE_S)
-        pids = {name: child.pid for name, child in children.items() if child.pid} | {"kafka": broker.pid}
         browsers = [p.pid for p in psutil.Process().children(recursive=True) if "chrom" in p.name()]
-        memory = Memory(pids | ({"chromium": min(browsers)} if browsers else {}))
-        psutil.cpu_percent()
-        from_ms = int(datetime.now(UTC).timestamp() * 1000)
-        while not publishing.done() and (datetime.now(UTC).timestamp() * 1000 - from_ms) < seconds * 1000:
-            memory.sample()
-            await asyncio.sleep(SAMPLE_S)
-        busy = psutil.cpu_percent()
-        until_ms = int(datetime.now(UTC).timestamp() * 1000) - 3_000  # the last ones get the time to be shown
+        pids = {name: child.pid for name, child in children.items() if child.pid}
+        programs = Programs(pids | {"kafka": broker.pid, "chromium": min(browsers), "publisher": os.getpid()})
+        from_ms, until_ms = await measure(programs, options.minutes * 60, publishing)
         boards = [await page.evaluate("() => window.seen") for page in dashboards]
         desks = [await page.evaluate("() => window.seen") for page in stations]
         publishing.cancel()
-        sizes = {partition: len(held) for partition, held in sent.verdicts.items()}
-        print(f"{sum(sizes.values())} verdicts in {options.minutes:g} min, all cores {busy:.0f} % busy")
         say_times(
             "verdict to dashboard", (ms for seen in boards for ms in to_dashboard_ms(sent, seen, from_ms, until_ms))
         )
         say_times(
             "defect to rework station", (ms for seen in desks for ms in to_station_ms(sent, seen, from_ms, until_ms))
         )
-        say_memory(memory)
+        say_programs(programs, options.minutes * 60)
 
 
 if __name__ == "__main__":
@@ -276,5 +294,6 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, default=100.0, help="verdicts a second")
     parser.add_argument("--dashboards", type=int, default=12)
     parser.add_argument("--stations", type=int, default=8)
+    parser.add_argument("--chromium-arg", action="append", default=[], help="such as --chromium-arg=--disable-gpu")
     parser.add_argument("--chromium", default=shutil.which("chromium"))
     asyncio.run(main(parser.parse_args()))

@@ -21,6 +21,7 @@ from streams.errors import BrokerUnreachableError, CallerError
 ANSWER_TIMEOUT_S = 5.0
 START_TIMEOUT_S = 15.0
 STOP_S = 5.0
+GATHER_MAX_BYTES = 1 << 20
 FETCH_WAIT_MS = 20  # who reads the next partition waits for the last fetch of the one before
 
 
@@ -65,6 +66,14 @@ def log_reader(bootstrap: str, **options: Any) -> AIOKafkaConsumer:
         fetch_max_wait_ms=FETCH_WAIT_MS,
         **options,
     )
+
+
+def gathering(gather_ms: int) -> dict[str, int]:
+    """Options of a consumer that lets the broker hold an answer for up to `gather_ms`, until there is much to tell.
+
+    Without it every record is a fetch of its own where they come one by one. None for 0.
+    """
+    return {"fetch_min_bytes": GATHER_MAX_BYTES, "fetch_max_wait_ms": gather_ms} if gather_ms else {}
 
 
 async def start_consumer(consumer: AIOKafkaConsumer, bootstrap: str) -> None:

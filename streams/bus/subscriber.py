@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import records
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
-from streams.bus.connect import partitions_of, reaching
+from streams.bus.connect import gathering, partitions_of, reaching
 from streams.bus.positions import Commits, Start, starting_offsets
 from streams.bus.registry_client import codec_for
 from streams.errors import CallerError
@@ -95,7 +95,9 @@ class Subscription(Generic[R_co]):
         codec: Codec | None = None,
         group: str | None = None,
         follow: bool = True,
+        gather_ms: int = 0,
     ) -> None:
+        """`gather_ms`: a reader that is not in a hurry waits so long for more, and costs the broker and itself less."""
         if group is not None and (not follow or isinstance(from_, Mapping)):
             raise CallerError("a group follows its topic on all partitions; leave out follow=False and single offsets")
         if isinstance(from_, datetime) and from_.tzinfo is None:
@@ -107,6 +109,7 @@ class Subscription(Generic[R_co]):
         self._codec = codec or codec_for(settings)
         self._group = group
         self._follow = follow
+        self._pace = gathering(gather_ms)
         self._firsts: dict[int, FirstOnly] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._commits: Commits | None = None
@@ -181,6 +184,7 @@ class Subscription(Generic[R_co]):
             auto_offset_reset="earliest",  # where retention overtakes a slow reader: lose no more than is lost
             isolation_level="read_committed",
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            **self._pace,
         )
         try:
             async with reaching(self._settings.bootstrap):

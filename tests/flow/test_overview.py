@@ -90,6 +90,25 @@ async def test_many_changes_are_told_at_most_four_times_a_second() -> None:
     assert min(b - a for a, b in pairwise(calls)) > 0.2
 
 
+async def test_what_is_not_counted_yet_is_told_later_than_the_windows_that_count_it() -> None:
+    overview = overview_of()
+    async with overview:
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        overview.on_change(told.set)
+        started = loop.time()
+        overview.log.put(part(0, 0, outcome=PartOutcome.NOT_INSPECTED), NOW)
+        await asyncio.sleep(0.3)
+        assert not told.is_set()
+        overview.log.put(window(ago(minutes=2)), NOW)  # it hurries, and takes the part with it
+        async with asyncio.timeout(0.2):
+            await told.wait()
+        told.clear()
+        overview.log.put(part(1, 0, outcome=PartOutcome.NOT_INSPECTED), NOW)
+        async with asyncio.timeout(2):
+            await told.wait()
+        assert loop.time() - started > 1
+
+
 async def test_a_view_is_made_once_until_something_changes() -> None:
     overview = overview_of(window(ago(minutes=2)))
     span = span_of(hours=1)

@@ -36,6 +36,8 @@ MOST_WINDOWS = 500_000  # that are held; some 700 bytes each
 PIECE = timedelta(hours=1)  # of older history, read at once
 NOTIFY_S = 0.25  # between two words to listeners
 GATHER_S = 0.1  # after the first change: statistics publish all their partitions in one go, and that is one change
+WINDOWS_GATHER_MS = 50
+UNHURRIED: Any = {"gather_ms": 250, "within_s": 1.0}  # defects and parts: the windows that count them are told at once
 WAITING_S = 2.0
 RETRY_S = 1.0
 TIDY_S = 600.0
@@ -96,13 +98,13 @@ class Overview:
     def feeds(self) -> tuple[Feed, ...]:
         """Where records go. Cases and parts may come in after the start."""
         return (
-            self._feed(LINE_STATS, self._fold.window),
+            self._feed(LINE_STATS, self._fold.window, gather_ms=WINDOWS_GATHER_MS),
             self._feed(RECIPES, self._fold.recipe),
             self._feed(ALARMS, self._fold.alarm),
-            self._feed(DEFECTS, self._fold.defect, awaited=False),
+            self._feed(DEFECTS, self._fold.defect, awaited=False, **UNHURRIED),
             self._feed(SAMPLES, self._fold.sample, awaited=False),
             self._feed(OUTCOMES, self._fold.outcome, awaited=False),
-            self._feed(PARTS, self._fold.part, awaited=False),
+            self._feed(PARTS, self._fold.part, awaited=False, **UNHURRIED),
         )
 
     async def start(self) -> None:
@@ -177,14 +179,22 @@ class Overview:
             return await self._album.frames(scope, span, choice, cursor, limit)
         return await self._album.judged(scope, span, choice, self._fold.covered(scope), cursor, limit)
 
-    def _feed(self, topic: Topic, take: Callable[[Read[Any]], None], *, awaited: bool = True) -> Feed:
+    def _feed(
+        self,
+        topic: Topic,
+        take: Callable[[Read[Any]], None],
+        *,
+        awaited: bool = True,
+        gather_ms: int = 0,
+        within_s: float = GATHER_S,
+    ) -> Feed:
         def taking(read: Read[Any]) -> None:
             before = self._fold.version
             take(read)
             if self._fold.version != before:
-                self._changed()
+                self._changed(within_s)
 
-        return Feed(topic, taking, awaited)
+        return Feed(topic, taking, awaited, gather_ms)
 
     def _lacks(self, span: Span) -> bool:
         return span.start < self._held_from and len(self._fold.windows) < MOST_WINDOWS
@@ -263,10 +273,15 @@ class Overview:
                 self._held_from = max(self._held_from, before)
                 self._cases_from = max(self._cases_from, before)
 
-    def _changed(self) -> None:
-        if self._notice is None and self._listeners:
-            loop = asyncio.get_running_loop()
-            self._notice = loop.call_at(max(loop.time() + GATHER_S, self._notified_s + NOTIFY_S), self._notify)
+    def _changed(self, within_s: float = GATHER_S) -> None:
+        if not self._listeners:
+            return
+        loop = asyncio.get_running_loop()
+        at_s = max(loop.time() + within_s, self._notified_s + NOTIFY_S)
+        if self._notice is None or at_s < self._notice.when():
+            if self._notice is not None:
+                self._notice.cancel()
+            self._notice = loop.call_at(at_s, self._notify)
 
     def _notify(self) -> None:
         self._notice = None

@@ -18,12 +18,14 @@ from streams.topics import Topic
 class Feed:
     """Where the records of a topic go. `take` may raise ValueError for a record that makes no sense.
 
-    The start of the bus waits until what lay in the topic was taken, unless `awaited` is False.
+    The start of the bus waits until what lay in the topic was taken, unless `awaited` is False. A feed that is not in
+    a hurry comes up to `gather_ms` late, many records at once.
     """
 
     topic: Topic
     take: Callable[[Read[Any]], None]
     awaited: bool = True
+    gather_ms: int = 0
 
 
 class Bus(Protocol):

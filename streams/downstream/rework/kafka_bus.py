@@ -104,7 +104,11 @@ class Reader:
 
     async def _read(self) -> None:
         subscription: Subscription[Any] = Subscription(
-            self._feed.topic, self._since, settings=self._settings, codec=self._codec
+            self._feed.topic,
+            self._since,
+            settings=self._settings,
+            codec=self._codec,
+            gather_ms=self._feed.gather_ms,
         )
         subscription.caught_up = self.caught_up
         async with aclosing(aiter(subscription)) as events:

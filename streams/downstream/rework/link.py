@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 NOTIFY_S = 0.1  # changes within this time are one to listeners
 TIDY_S = 3600.0
 
+PARTS_GATHER_MS = 250  # most of a busy line pass, and tell the board nothing
+
 Token = tuple[object, ...]
 """What tells a record from all others where it is read back."""
 
@@ -64,7 +66,7 @@ class Link:
             Feed(OUTCOMES, self._taking(board.outcome, self._outcome_came)),
             Feed(CLAIMS, self._taking(board.claim, self._claim_came)),
             Feed(AUDIT, self._taking(board.audit, self._entry_came)),
-            Feed(PARTS, self._taking(board.part), awaited=False),
+            Feed(PARTS, self._taking(board.part), awaited=False, gather_ms=PARTS_GATHER_MS),
         )
         try:
             await self.bus.start(feeds, self._changed)

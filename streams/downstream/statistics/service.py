@@ -35,7 +35,8 @@ from streams.topics import ALARMS, LINE_STATS, OUTCOMES, PARTS, SAMPLES, VERDICT
 
 log = logging.getLogger(__name__)
 GROUP = "statistics"
-PUBLISH_EVERY_S = 0.5  # a screen follows at this pace, so an event is on it within a second
+PUBLISH_EVERY_S = 0.4  # a screen follows at this pace, so an event is on it within a second
+GATHER_MS = 100
 LOOK_AT_ENDS_EVERY_S = 1.0
 DRAIN_TIMEOUT_S = 50.0  # shorter than the rebalance timeout
 
@@ -80,7 +81,7 @@ class StatisticsService:
         self._rebuilding: asyncio.Task[None] | None = None
         self._ends: dict[str, dict[int, int]] = {VERDICTS.name: {}, PARTS.name: {}}
         self._draining = False
-        self._faust = faust_app(settings, GROUP)
+        self._faust = faust_app(settings, GROUP, GATHER_MS)
         attach(self._faust, (self._prefix + VERDICTS.name, self._prefix + PARTS.name), self.accept)
         on_assignments(self._faust, self._assigned, self._revoked)
 
@@ -157,11 +158,13 @@ class StatisticsService:
         self._rebuilt.set()
 
     async def _publish_regularly(self) -> None:
-        looked_s = -math.inf
+        looked_s, loop = -math.inf, asyncio.get_running_loop()
+        due_s = loop.time()
         try:
             while True:
-                await asyncio.sleep(PUBLISH_EVERY_S)
-                now_s = asyncio.get_running_loop().time()
+                due_s = max(due_s + PUBLISH_EVERY_S, loop.time())
+                await asyncio.sleep(due_s - loop.time())
+                now_s = loop.time()
                 if now_s - looked_s >= LOOK_AT_ENDS_EVERY_S:
                     looked_s = now_s
                     await self._look_at_ends()

@@ -20,7 +20,7 @@ from streams.web.dashboard.tiles import bar, tiles
 from streams.web.dashboard.wording import Model, Wording
 from streams.web.i18n import Texts
 
-CHARTS_EVERY_S = 3.0  # a chart moves by windows; drawing 20 of them is what a machine with many pages does most
+CHARTS_EVERY_S = 5.0  # a chart moves by windows; drawing 20 of them is what a machine with many pages does most
 KEPT = 64  # addresses and languages whose panels are kept; more pages than that share less
 
 

@@ -30,7 +30,7 @@ from streams.web.dashboard.wording import Wording
 from streams.web.i18n import Texts
 
 log = logging.getLogger(__name__)
-UPDATE_EVERY_S = 0.45  # a little less than statistics publish, so as to follow their pace and not to wait for the next
+UPDATE_EVERY_S = 0.3  # a little less than statistics publish, so as to follow their pace and not to wait for the next
 QUERY_MAX_CHARS = 1_000
 BROWSER_TEXTS = (
     "csv", "png", "copy_link", "copied", "wall", "wall_end", "show", "custom", "from", "to", "close", "updated",
@@ -119,8 +119,6 @@ class DashboardPage:
         if news or _lasting(meta) != _lasting(self._told):
             self._sent, self._told = dict(board.panels), meta
             self._element.send("show", {"panels": news, "meta": meta})
-        if board.charted is not board.view:
-            self.refresh()
 
     def _meta(self, board: Board) -> dict[str, Any]:
         """What belongs to the whole page: how new it is."""
