@@ -46,9 +46,7 @@ async def test_a_subscription_gathers_as_it_was_told(gather_ms: int, expected: t
 async def test_an_agents_app_gathers_as_it_was_told(gather_ms: int, expected: tuple[int, int]) -> None:
     app = faust_app(SETTINGS, "tested", gather_ms)
     heard = AsyncMock()
-    thread = app.transport.create_consumer(
-        heard, on_partitions_revoked=heard, on_partitions_assigned=heard
-    )._new_consumer_thread()
+    thread = app.transport.create_consumer(heard, on_partitions_revoked=heard, on_partitions_assigned=heard)._thread
     assert isinstance(thread, ReadCommittedThread)
     consumer = thread._create_worker_consumer(app.transport)
     assert fetching(consumer) == expected
