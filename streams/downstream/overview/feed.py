@@ -35,7 +35,7 @@ RECENT = timedelta(minutes=15)  # read before the start returns; the rest comes 
 MOST_WINDOWS = 500_000  # that are held; some 700 bytes each
 PIECE = timedelta(hours=1)  # of older history, read at once
 NOTIFY_S = 0.25  # between two words to listeners
-GATHER_S = 0.1  # after the first change: statistics publish all their partitions in one go, and that is one change
+GATHER_S = 0.06  # after the first change: statistics publish all their partitions in one go, and that is one change
 WINDOWS_GATHER_MS = 50
 UNHURRIED: Any = {"gather_ms": 250, "within_s": 1.0}  # defects and parts: the windows that count them are told at once
 WAITING_S = 2.0

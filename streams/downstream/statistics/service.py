@@ -36,7 +36,7 @@ from streams.topics import ALARMS, LINE_STATS, OUTCOMES, PARTS, SAMPLES, VERDICT
 log = logging.getLogger(__name__)
 GROUP = "statistics"
 PUBLISH_EVERY_S = 0.4  # a screen follows at this pace, so an event is on it within a second
-GATHER_MS = 100
+GATHER_MS = 60
 LOOK_AT_ENDS_EVERY_S = 1.0
 DRAIN_TIMEOUT_S = 50.0  # shorter than the rebalance timeout
 

@@ -1,14 +1,14 @@
 """What all pages of one address and language are sent: panels as JSON, made once for any number of pages.
 
-Place in the flow: the overview's view → here → pages, which send what is new to them. Charts are made anew at most
-every CHARTS_EVERY_S, all else with every version of the overview. Knows no page.
+Place in the flow: the overview's view → here → pages, which send what is new to them. Charts are made anew in turn, one
+every TURN_EVERY_S, all else with every version of the overview. Knows no page.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -20,7 +20,9 @@ from streams.web.dashboard.tiles import bar, tiles
 from streams.web.dashboard.wording import Model, Wording
 from streams.web.i18n import Texts
 
-CHARTS_EVERY_S = 5.0  # a chart moves by windows; drawing 20 of them is what a machine with many pages does most
+IN_TURN = ("control", "pace", "pareto", "latency", "quality", "missing")  # all at once, they hold up all else
+TURN_EVERY_S = 0.8
+OUTDATED_S = 10.0  # nobody looked meanwhile, or the clock was set
 KEPT = 64  # addresses and languages whose panels are kept; more pages than that share less
 
 
@@ -40,14 +42,25 @@ class Views(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """A panel as JSON, the view that it shows, and when it was made."""
+
+    text: str
+    view: View
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
-    """Panels by name, each as JSON, and the view that they show. `charted` is what the charts show, since when."""
+    """Panels by name, and the newest view that any of them shows."""
 
     view: View
-    panels: Mapping[str, str]
-    charted: View
-    charted_at: datetime
+    drawn: Mapping[str, Drawn]
     connected: bool
+
+    @property
+    def panels(self) -> dict[str, str]:
+        return {name: drawn.text for name, drawn in self.drawn.items()}
 
 
 @dataclass(slots=True)
@@ -75,34 +88,39 @@ class Boards:
 
     def board(self, address: Address, t: Texts) -> Board:
         """The board of an address, as new as the overview is."""
-        key, now, kept = (address, t.language), self.clock(), self._kept.get((address, t.language))
+        key, now = (address, t.language), self.clock()
+        kept = self._kept.get(key)
         view, connected = self.overview.view(address.scope, self.calendar.span(address, now)), self.overview.connected
-        if kept is not None and kept.view is view and kept.connected == connected and _is_charted(kept, view, now):
+        is_new = kept is None or kept.view is not view or kept.connected != connected
+        due = due_panels(kept, view, now)
+        if kept is not None and not is_new and not due:
             return kept
         if key not in self._kept and len(self._kept) >= KEPT:
             self._kept.pop(next(iter(self._kept)))
         words = Wording(t, now)
-        charted = self._charted(view, words, address, kept)
-        top = {"bar": bar(view, words, address, self.calendar), "tiles": tiles(view, words, address, self.calendar)}
-        top["bar"]["offline"] = "" if connected else t("offline")
-        made = self._kept[key] = replace(
-            charted, view=view, connected=connected, panels={**charted.panels, **_texts(top)}
-        )
+        models = {name: PANELS[name](view, words, address) for name in due}
+        if is_new:
+            models["bar"] = bar(view, words, address, self.calendar) | {"offline": "" if connected else t("offline")}
+            models["tiles"] = tiles(view, words, address, self.calendar)
+        drawn = {name: Drawn(_text(model), view, now) for name, model in models.items()}
+        made = self._kept[key] = Board(view, {**(kept.drawn if kept else {}), **drawn}, connected)
         return made
 
-    def _charted(self, view: View, words: Wording, address: Address, kept: Board | None) -> Board:
-        """The board with charts that are new enough."""
-        if kept is not None and _is_charted(kept, view, words.now):
-            return kept
-        panels = _texts({name: make(view, words, address) for name, make in PANELS.items()})
-        return Board(view, panels, view, words.now, self.overview.connected)
+
+def due_panels(kept: Board | None, view: View, now: datetime) -> list[str]:
+    """The panels to be made anew: those that are quickly made, and of the charts the one whose turn it is."""
+    if kept is None:
+        return list(PANELS)
+    old = {
+        name: abs((now - kept.drawn[name].at).total_seconds()) for name in PANELS if kept.drawn[name].view is not view
+    }
+    due = [name for name, age_s in old.items() if name not in IN_TURN or age_s >= OUTDATED_S]
+    last_turn_s = min(abs((now - kept.drawn[name].at).total_seconds()) for name in IN_TURN)
+    waiting = [name for name in old if name not in due]
+    if waiting and last_turn_s >= TURN_EVERY_S:
+        due.append(max(waiting, key=old.__getitem__))
+    return due
 
 
-def _is_charted(board: Board, view: View, now: datetime) -> bool:
-    """Whether its charts still do for a view."""
-    is_new = board.charted.span == view.span and (now - board.charted_at).total_seconds() < CHARTS_EVERY_S
-    return board.charted is view or is_new
-
-
-def _texts(models: Mapping[str, Model]) -> dict[str, str]:
-    return {name: json.dumps(model, ensure_ascii=False, separators=(",", ":")) for name, model in models.items()}
+def _text(model: Model) -> str:
+    return json.dumps(model, ensure_ascii=False, separators=(",", ":"))

@@ -31,6 +31,7 @@ from streams.web.i18n import Texts
 
 log = logging.getLogger(__name__)
 UPDATE_EVERY_S = 0.3  # a little less than statistics publish, so as to follow their pace and not to wait for the next
+TICK_S = 0.9  # an update less than this ago has shown what time alone changes
 QUERY_MAX_CHARS = 1_000
 BROWSER_TEXTS = (
     "csv", "png", "copy_link", "copied", "wall", "wall_end", "show", "custom", "from", "to", "close", "updated",
@@ -89,9 +90,13 @@ class DashboardPage:
             loop = asyncio.get_running_loop()
             self._due = loop.call_at(max(loop.time(), self._updated_s + UPDATE_EVERY_S), self._update)
 
+    def _tick(self) -> None:
+        if asyncio.get_running_loop().time() - self._updated_s >= TICK_S:
+            self.refresh()
+
     def _arrive(self) -> None:
         self._unfollow()
-        unfollow, forget = self._boards.overview.on_change(self.refresh), self._boards.on_tick(self.refresh)
+        unfollow, forget = self._boards.overview.on_change(self.refresh), self._boards.on_tick(self._tick)
         self._unfollow = lambda: (unfollow(), forget())[0]
         self._run(self._load())
 

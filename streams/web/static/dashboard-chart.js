@@ -54,6 +54,7 @@ export const EventChart = {
     this.at = -1;
     this.chart = echarts.init(this.$refs.chart, null, { renderer: "canvas" });
     const area = this.chart.getZr();
+    area.setSleepAfterStill(1); // frames; nothing moves by itself here
     area.on("click", (event) => this.open(this.pick(event)));
     area.on("mousemove", (event) => area.setCursorStyle(this.pick(event) ? "pointer" : "default"));
     this.observer = new ResizeObserver(() => this.chart.resize());

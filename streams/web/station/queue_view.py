@@ -20,6 +20,7 @@ from streams.web.station.seat import Seat
 
 ROWS = 20  # more are counted, not shown: they come up as the queue is worked off
 ROW_PX = 84
+AGE_STEP_S = 10.0  # all rows grow older together, else one or the other does every second
 Key = CaseKey | UUID
 
 
@@ -96,7 +97,7 @@ class _Row:
         is_open = seat.case is not None and seat.case.key == case.key
         kind = ("REVIEW" if case.review > 1 else "AUDIT") if case.blind else case.outcome.value
         word = t(f"kind_{kind.lower()}") if case.blind else t(f"state_{kind}")
-        age = t.age((now - case.inspected_at).total_seconds())
+        age = t.age((now - case.inspected_at).total_seconds() - now.timestamp() % AGE_STEP_S)
         label = "" if case.blind or case.label is None else f"{_label(t, case.label)} · "
         what = t("held_short", name=printable(holder.operator, 40)) if holder else f"{word} · {label}{age}"
         self._show(kind, part_name(t, case), what, is_open)
