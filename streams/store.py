@@ -70,13 +70,17 @@ class FrameStore:
 
         The object appears whole or not at all. OperatorError where it can't be written, ValueError for a bad name.
         """
+        uri = self.uri(sha256, extension)
+        self._backend.write(uri.removeprefix(f"{self._backend.base}/"), data)
+        return uri
+
+    def uri(self, sha256: str, extension: str) -> str:
+        """Where a picture is kept, if it is. ValueError for a bad name."""
         if not _SHA256.fullmatch(sha256) or not _EXTENSION.fullmatch(extension):
             raise ValueError(
                 f"expected a lower-case sha256 and an extension; came {sha256!r:.80} and {extension!r:.20}"
             )
-        path = f"{sha256[:2]}/{sha256}.{extension}"
-        self._backend.write(path, data)
-        return f"{self._backend.base}/{path}"
+        return f"{self._backend.base}/{sha256[:2]}/{sha256}.{extension}"
 
     def get(self, uri: str, max_bytes: int) -> bytes:
         """The object's bytes.

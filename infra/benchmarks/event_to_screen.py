@@ -272,9 +272,13 @@ async def main(options: argparse.Namespace) -> None:
         print(f"{len(dashboards)} dashboards and {len(stations)} stations open", flush=True)
         opened.set()
         await asyncio.sleep(SETTLE_S)
-        browsers = [p.pid for p in psutil.Process().children(recursive=True) if "chrom" in p.name()]
+        browsers = [
+            p.pid
+            for p in psutil.Process().children(recursive=True)
+            if "chrom" in p.name() and not any(word.startswith("--type=") for word in p.cmdline())
+        ]
         pids = {name: child.pid for name, child in children.items() if child.pid}
-        programs = Programs(pids | {"kafka": broker.pid, "chromium": min(browsers), "publisher": os.getpid()})
+        programs = Programs(pids | {"kafka": broker.pid, "chromium": browsers[0], "publisher": os.getpid()})
         from_ms, until_ms = await measure(programs, options.minutes * 60, publishing)
         boards = [await page.evaluate("() => window.seen") for page in dashboards]
         desks = [await page.evaluate("() => window.seen") for page in stations]

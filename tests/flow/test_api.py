@@ -25,6 +25,7 @@ from streams.bus.subscriber import Received
 from streams.errors import BrokerUnreachableError
 from streams.store import FrameStore
 from streams.topics import Topic
+from streams.web.access.routes import reader
 from streams.web.api import live as live_module
 from streams.web.api import tables as tables_module
 from streams.web.api.query import to_ms
@@ -133,9 +134,9 @@ def log() -> FakeLog:
     return FakeLog()
 
 
-def web(log: FakeLog, folder: Path, reader: Any = lambda: None) -> FastAPI:
+def web(log: FakeLog, folder: Path, admits: Any = lambda: None) -> FastAPI:
     app = FastAPI()
-    app.include_router(api_router(ApiSources(log, CODEC, FrameStore(str(folder)), clock=lambda: NOW), reader))
+    app.include_router(api_router(ApiSources(log, CODEC, FrameStore(str(folder)), clock=lambda: NOW), admits))
     return app
 
 
@@ -373,6 +374,13 @@ def test_the_documentation_is_whole(app: FastAPI) -> None:
         "application/vnd.apache.parquet",
         "application/x-ndjson",
     }
+
+
+def test_the_documentation_says_how_a_machine_signs_in(log: FakeLog, tmp_path: Path) -> None:
+    document = web(log, tmp_path, reader).openapi()
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    for path in document["paths"].values():
+        assert {"HTTPBearer": []} in path["get"]["security"]
 
 
 # --- live events ------------------------------------------------------------------------------------------------------

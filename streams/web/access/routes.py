@@ -6,7 +6,10 @@ routes of the reading interface take `Depends(reader)`. Does not know NiceGUI.
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Request, Response, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
 from streams.web.access.users import Role, User
@@ -14,7 +17,7 @@ from streams.web.context import context_of
 from streams.web.security import session_cookie
 
 LOCAL_READER = User("local", "local", frozenset({Role.READER}))
-BEARER = "Bearer "
+TOKEN = HTTPBearer(auto_error=False, description="A token of `lineside users token`.")  # also says it in OpenAPI
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,12 +39,13 @@ async def take_cookie(body: Ticket, request: Request, response: Response) -> Non
     response.set_cookie(name, session_id, httponly=True, samesite="strict", secure=is_https, path="/")
 
 
-async def reader(request: Request) -> User:
+async def reader(
+    request: Request, token: Annotated[HTTPAuthorizationCredentials | None, Security(TOKEN)] = None
+) -> User:
     """Who reads: a machine by its bearer token, or a person by cookie or proxy; 401 for nobody. `Depends(reader)`."""
     access = context_of(request).access
-    authorization = request.headers.get("authorization", "")
-    if authorization:
-        user = access.by_token(authorization.removeprefix(BEARER).strip())
+    if request.headers.get("authorization"):
+        user = access.by_token(token.credentials) if token else None
     else:
         peer = request.client.host if request.client else ""
         user = access.by_proxy(request.headers, peer) or access.user_of(request.cookies.get(session_cookie(request)))

@@ -108,7 +108,7 @@ def _found(store: FrameStore, sha256: str, encoding: str) -> bytes:
 def _uris(store: FrameStore, sha256: str, encoding: str) -> Iterator[str]:
     """Where the store may keep it, the likeliest first."""
     for extension in dict.fromkeys((extension_of(Encoding(encoding)), *EXTENSIONS.values(), "raw")):
-        yield f"{store._backend.base}/{sha256[:2]}/{sha256}.{extension}"
+        yield store.uri(sha256, extension)
 
 
 def _claimed(store: FrameStore, frame: FrameCaptured) -> bytes:

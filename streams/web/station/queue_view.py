@@ -20,6 +20,7 @@ from streams.web.station.seat import Seat
 
 ROWS = 20  # more are counted, not shown: they come up as the queue is worked off
 ROW_PX = 84
+PART_END_CHARS = 8  # of a part id that are always shown
 AGE_STEP_S = 10.0  # all rows grow older together, else one or the other does every second
 Key = CaseKey | UUID
 
@@ -89,7 +90,8 @@ class _Row:
         with self.button:
             self._mark = Text("span", css="ls-mark st-shape")
             with Group("span", "st-row-text"):
-                self._part = Text("bdi", css="st-part")
+                with Group("bdi", "st-part"):  # where there is no room the middle is left out: parts differ at the end
+                    self._part, self._part_end = Text("span", css="st-part-start"), Text("span", css="st-part-end")
                 self._what = Text("bdi", css="st-what")
 
     def show_case(self, t: Texts, case: Case, seat: Seat, now: datetime) -> None:
@@ -111,7 +113,8 @@ class _Row:
         if kind != self._state:
             self._mark.classes(add=f"ls-{kind}", remove=f"ls-{self._state}" if self._state else None)
             self._state = kind
-        self._part.set_text(part)
+        self._part.set_text(part[:-PART_END_CHARS])
+        self._part_end.set_text(part[-PART_END_CHARS:])
         self._what.set_text(what)
         set_class(self.button, "is-open", is_open)
         if is_open != ("aria-current" in self.button.props):
