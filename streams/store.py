@@ -70,17 +70,12 @@ class FrameStore:
 
         The object appears whole or not at all. OperatorError where it can't be written, ValueError for a bad name.
         """
-        uri = self.uri(sha256, extension)
-        self._backend.write(uri.removeprefix(f"{self._backend.base}/"), data)
-        return uri
+        self._backend.write(_path_of(sha256, extension), data)
+        return self.uri(sha256, extension)
 
     def uri(self, sha256: str, extension: str) -> str:
         """Where a picture is kept, if it is. ValueError for a bad name."""
-        if not _SHA256.fullmatch(sha256) or not _EXTENSION.fullmatch(extension):
-            raise ValueError(
-                f"expected a lower-case sha256 and an extension; came {sha256!r:.80} and {extension!r:.20}"
-            )
-        return f"{self._backend.base}/{sha256[:2]}/{sha256}.{extension}"
+        return f"{self._backend.base}/{_path_of(sha256, extension)}"
 
     def get(self, uri: str, max_bytes: int) -> bytes:
         """The object's bytes.
@@ -105,6 +100,12 @@ class FrameStore:
     def pins(self, sha256: str) -> set[str]:
         """Who needs the picture. StoreUnavailableError where that can't be told now, ValueError for a bad digest."""
         return {name for name in self._backend.names(_pins_of(sha256)) if _PIN.fullmatch(name)}
+
+
+def _path_of(sha256: str, extension: str) -> str:
+    if not _SHA256.fullmatch(sha256) or not _EXTENSION.fullmatch(extension):
+        raise ValueError(f"expected a lower-case sha256 and an extension; came {sha256!r:.80} and {extension!r:.20}")
+    return f"{sha256[:2]}/{sha256}.{extension}"
 
 
 def _pins_of(sha256: str) -> str:

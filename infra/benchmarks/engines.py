@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import product
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ def artifact_of(arch: str) -> Artifact:
 
 
 def images_a_second(engine: Engine, batch: int, seconds: float) -> tuple[float, float]:
-    """And the median time of a batch alone, ms."""
+    """Sustained, and the median time of a batch alone in milliseconds."""
     pictures = np.random.default_rng(1).integers(0, 256, (batch, SIDE, SIDE, 3), dtype=np.uint8)
     alone = [_timed_ms(engine, pictures) for _ in range(10)]
     waiting = deque(engine.submit(pictures) for _ in range(engine.concurrency * IN_FLIGHT))
@@ -82,18 +83,16 @@ def _timed_ms(engine: Engine, pictures: np.ndarray) -> float:
 def rows(options: argparse.Namespace) -> Iterator[str]:
     for arch in options.arch:
         artifact = artifact_of(arch)
-        for device in options.device:
-            for precision in TOLERANCE:
-                for batch in options.batch:
-                    try:
-                        engine = open_engine(artifact, device, precision, buckets=(batch,))
-                    except ModelError as error:
-                        yield f"{arch:<10}{device:<14}{precision:<6}{batch:>6}  {error}"
-                        continue
-                    rate, alone_ms = images_a_second(engine, batch, options.seconds)
-                    engine.close()
-                    what = f"{arch:<10}{device:<14}{precision:<6}{batch:>6}"
-                    yield f"{what}{rate:>10.0f}/s{alone_ms:>10.2f} ms a batch alone"
+        for device, precision, batch in product(options.device, TOLERANCE, options.batch):
+            what = f"{arch:<10}{device:<14}{precision:<6}{batch:>6}"
+            try:
+                engine = open_engine(artifact, device, precision, buckets=(batch,))
+            except ModelError as error:
+                yield f"{what}  {error}"
+                continue
+            rate, alone_ms = images_a_second(engine, batch, options.seconds)
+            engine.close()
+            yield f"{what}{rate:>10.0f}/s{alone_ms:>10.2f} ms a batch alone"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from streams.web.dashboard.boards import IN_TURN, OUTDATED_S, TURN_EVERY_S, Board, Drawn, due_panels
@@ -18,7 +18,6 @@ class Watched:
 
     now: datetime = NOON
     board: Board | None = None
-    made: list[set[str]] = field(default_factory=list)
 
     def look(self, view: object, after_s: float = 0.0) -> set[str]:
         self.now += timedelta(seconds=after_s)
@@ -26,7 +25,6 @@ class Watched:
         kept = {} if self.board is None else dict(self.board.drawn)
         drawn = {name: Drawn("", view, self.now) for name in due}  # type: ignore[arg-type]
         self.board = Board(view, kept | drawn, True)  # type: ignore[arg-type]
-        self.made.append(set(due))
         return set(due)
 
 

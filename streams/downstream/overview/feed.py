@@ -37,7 +37,7 @@ PIECE = timedelta(hours=1)  # of older history, read at once
 NOTIFY_S = 0.25  # between two words to listeners
 GATHER_S = 0.06  # after the first change: statistics publish all their partitions in one go, and that is one change
 WINDOWS_GATHER_MS = 50
-UNHURRIED: Any = {"gather_ms": 250, "within_s": 1.0}  # defects and parts: the windows that count them are told at once
+EVENTS_GATHER_MS, EVENTS_WITHIN_S = 250, 1.0  # defects and parts wait for the windows that count them
 WAITING_S = 2.0
 RETRY_S = 1.0
 TIDY_S = 600.0
@@ -101,10 +101,10 @@ class Overview:
             self._feed(LINE_STATS, self._fold.window, gather_ms=WINDOWS_GATHER_MS),
             self._feed(RECIPES, self._fold.recipe),
             self._feed(ALARMS, self._fold.alarm),
-            self._feed(DEFECTS, self._fold.defect, awaited=False, **UNHURRIED),
+            self._feed(DEFECTS, self._fold.defect, False, EVENTS_GATHER_MS, EVENTS_WITHIN_S),
             self._feed(SAMPLES, self._fold.sample, awaited=False),
             self._feed(OUTCOMES, self._fold.outcome, awaited=False),
-            self._feed(PARTS, self._fold.part, awaited=False, **UNHURRIED),
+            self._feed(PARTS, self._fold.part, False, EVENTS_GATHER_MS, EVENTS_WITHIN_S),
         )
 
     async def start(self) -> None:
@@ -183,7 +183,6 @@ class Overview:
         self,
         topic: Topic,
         take: Callable[[Read[Any]], None],
-        *,
         awaited: bool = True,
         gather_ms: int = 0,
         within_s: float = GATHER_S,
