@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -149,3 +151,21 @@ def test_exactly_the_points_outside_the_limits_are_beyond_three_sigma(drawn: lis
             assert point.lower is not None
             assert point.upper is not None
             assert (BEYOND_3_SIGMA in point.rules) == (not point.lower <= point.share <= point.upper)
+
+
+def test_charts_and_intervals_load_nothing_more_than_was_loaded_before_the_work() -> None:
+    """In a fresh process: an import of a second on the event loop would hold up every window."""
+    code = (
+        "import sys\n"
+        "from datetime import UTC, datetime, timedelta\n"
+        "from streams.downstream.sampling.estimates import overkill_estimate\n"
+        "from streams.downstream.statistics.control_chart import Sample, import_costly, p_chart\n"
+        "import_costly()\n"
+        "loaded = set(sys.modules)\n"
+        "start = datetime(2026, 3, 2, tzinfo=UTC)\n"
+        "chart = p_chart([Sample(start + timedelta(minutes=n), 100, n % 5) for n in range(25)])\n"
+        "assert len(chart.points) == 25 and overkill_estimate(8, 2, 10, 100).high is not None\n"
+        "print(sorted(name for name in set(sys.modules) - loaded))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "[]\n", done.stdout + done.stderr

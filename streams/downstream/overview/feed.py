@@ -6,7 +6,6 @@ Place in the flow: one per dashboard process, over `fold.py`; any number of page
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from streams.downstream.overview.uninspected import Uninspected
 from streams.downstream.overview.view import Choice, Page, Span, View, What
 from streams.downstream.rework.bus import Feed
 from streams.downstream.rework.cases import Read, Scope
+from streams.downstream.statistics.control_chart import import_costly
 from streams.errors import LinesideError
 from streams.settings import Settings
 from streams.topics import ALARMS, DEFECTS, LINE_STATS, OUTCOMES, PARTS, RECIPES, SAMPLES, Topic
@@ -43,7 +43,6 @@ RETRY_S = 1.0
 TIDY_S = 600.0
 MOST_PICTURES = 200  # a page
 READ_AT_ONCE = 500  # records of older history; pages wait for so many
-COSTLY = ("scipy.stats", "scipy.special")  # imports of views
 
 
 def utc_now() -> datetime:
@@ -117,8 +116,7 @@ class Overview:
         except BaseException:
             await self._log.stop()
             raise
-        for name in COSTLY:  # else the first view would hold up everything for a second
-            await asyncio.to_thread(importlib.import_module, name)
+        await asyncio.to_thread(import_costly)
         self._tasks = [
             asyncio.create_task(self._read_back(), name="overview reads what is older"),
             asyncio.create_task(self._watch_waiting(), name="overview asks what waits"),

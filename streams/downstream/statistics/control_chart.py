@@ -11,6 +11,7 @@ Knows no event and no clock.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,6 +122,12 @@ def _beyond(run: Sequence[_Placed], side: int, sigma: int, count: int, among: in
     """Whether the last point and `count` of the last `among` lie more than `sigma` out on this side."""
     out = [placed.zone * side > sigma for placed in run[-among:]]
     return out[-1] and sum(out) >= count
+
+
+def import_costly() -> None:
+    """Load what charts and exact intervals compute with, a second and some 75 MiB: before the work, not during it."""
+    importlib.import_module("scipy.special")
+    importlib.import_module("scipy.stats")
 
 
 @lru_cache(4096)

@@ -24,6 +24,7 @@ from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.downstream.statistics.agent import Arrival, attach, on_assignments
 from streams.downstream.statistics.book import PartitionBook, key_of
+from streams.downstream.statistics.control_chart import import_costly
 from streams.downstream.statistics.quality import Findings
 from streams.downstream.statistics.rebuild import Rebuilder
 from streams.downstream.statistics.run_rules import judge, next_alarm
@@ -87,6 +88,7 @@ class StatisticsService:
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; then all that was taken in is published and acknowledged."""
+        await asyncio.to_thread(import_costly)
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._publisher)
             await stack.enter_async_context(self._history)
