@@ -1,5 +1,6 @@
 """A headless Chromium, and web apps in the test's own event loop."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,10 +16,22 @@ RunWeb = Callable[[FastAPI], AbstractAsyncContextManager[str]]
 
 
 @pytest.fixture
-def run_web() -> Iterator[RunWeb]:
-    """`async with run_web(web) as url:` serves a web app on a free port; make the app after this fixture."""
+def run_web(chromium: Browser) -> Iterator[RunWeb]:
+    """`async with run_web(web) as url:` serves a web app on a free port; make the app after this fixture.
+
+    Pages are closed before their server stops, or what they still load would be logged as refused.
+    """
+
+    @contextlib.asynccontextmanager
+    async def run(web: FastAPI) -> AsyncIterator[str]:
+        async with serving(web) as url:
+            yield url
+            for context in chromium.contexts:
+                for page in context.pages:
+                    await page.close()
+
     with nicegui_put_back():
-        yield serving
+        yield run
 
 
 @pytest.fixture

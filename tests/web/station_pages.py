@@ -172,15 +172,13 @@ class Station:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._pages: list[Page] = []
-        self._errors: list[str] = []
+        self.errors: list[str] = []
 
     async def sit_down(self, context: BrowserContext, name: str) -> Page:
         """Sign in by keyboard; the page is there."""
         page = await context.new_page()
-        self._pages.append(page)
         page.on("console", self._note)
-        page.on("pageerror", lambda error: self._errors.append(str(error)))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
         await page.goto(f"{self.url}/?lang=en")
         if "/sign-in" in page.url:
             await page.locator("input").first.focus()
@@ -189,15 +187,9 @@ class Station:
         await expect(page.locator(".st-strip")).to_be_visible(timeout=SLOW_MS)
         return page
 
-    async def close(self) -> None:
-        """Before the server ends: what a page asks for then is no error of the page."""
-        for page in self._pages:
-            await page.close()
-        assert self._errors == []
-
     def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self._errors.append(message.text)
+            self.errors.append(message.text)
 
 
 @contextlib.asynccontextmanager
@@ -207,7 +199,7 @@ async def station(line: Line, run_web: RunWeb, models: Sequence[Artifact] = ()) 
     async with open_station(line.settings, options, models) as web, run_web(web) as url:
         made = Station(url)
         yield made
-        await made.close()
+    assert made.errors == []
 
 
 def key(page: Page, name: str) -> Locator:
