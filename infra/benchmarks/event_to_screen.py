@@ -45,6 +45,7 @@ from streams.store import FrameStore
 from streams.topics import DEFECTS, VERDICTS, station_key, topic_specs
 
 LINES, PICTURES = 10, 64
+HEAP_MB = 256  # of Kafka: a heap that may grow to 512 MiB is not full in 20 minutes, and so not flat
 WALL, TOUCH = (1920, 1080), (1024, 768)
 NG_EVERY = 20  # verdicts
 OPENING_RATE = 5.0  # verdicts a second while pages open: they wait for a first one
@@ -250,7 +251,7 @@ async def main(options: argparse.Namespace) -> None:
     sent = Sent()
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = stack.enter_context(EmbeddedBroker(BrokerConfig(folder / "broker")))
+        broker = stack.enter_context(EmbeddedBroker(BrokerConfig(folder / "broker", heap_mb=HEAP_MB)))
         settings = Settings(bootstrap_servers=broker.bootstrap_servers, data_dir=folder)
         await ensure_topics(settings.bootstrap, topic_specs(settings))
         children = await stack.enter_async_context(installation(settings))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
@@ -59,6 +61,16 @@ def test_events_without_a_verdict_are_never_copies() -> None:
 def test_memory_of_ids_is_bounded() -> None:
     first = FirstOnly(remembered=2)
     assert [first.is_copy(defect(n), offset) for offset, n in enumerate((1, 2, 3, 1))] == [False, False, False, False]
+
+
+def test_ids_that_share_a_half_or_are_all_zeros_are_told_apart() -> None:
+    first = FirstOnly()
+    ids = (0, 1, 1 << 64, (1 << 64) + 1, 2**128 - 1)
+    copies = [
+        first.is_copy(dataclasses.replace(verdict(1), verdict_id=UUID(int=n)), offset)
+        for offset, n in enumerate((*ids, *ids))
+    ]
+    assert copies == [False] * 5 + [True] * 5
 
 
 async def test_an_unknown_topic_names_the_known_ones() -> None:
