@@ -17,6 +17,7 @@ from typing import Any
 from streams.errors import CallerError
 
 PREFIX = "LINESIDE_"
+DAY_S = 86_400
 
 
 def _default_data_dir() -> Path:
@@ -62,6 +63,12 @@ class Settings:
     sample_seed: int = 0
     sample_near_bits: int = 4  # pictures whose perceptual hashes differ in at most so many of 64 bits count as one
 
+    archive: str = ""  # folder of the history beyond Kafka's retention; empty: archive/ in data_dir
+    archive_period_s: int = 3600  # what is archived together; a day must be a multiple of it
+    archive_ok_share: float = 0.05  # of the passed frames of a line and period whose pictures are kept
+    archive_ok_mib_per_line_day: int = 512  # most that those pictures take, per line and day
+    archive_patience_s: int = 86_400  # frames without a verdict are archived after this
+
     inline_max_bytes: int = 900_000  # larger pictures travel as claim checks
     max_batch: int = 32  # frames
     linger_ms: float = 5.0  # longest wait for a fuller batch while the engine is idle
@@ -80,6 +87,10 @@ class Settings:
         for name in ("partitions", "replication", "max_batch", "inflight_max_bytes", "buffer_messages", "window_s"):
             if getattr(self, name) < 1:
                 raise CallerError(f"{name} must be at least 1; came {getattr(self, name)}")
+        if self.archive_period_s < 1 or DAY_S % self.archive_period_s:
+            raise CallerError(f"archive_period_s must divide a day of {DAY_S} s; came {self.archive_period_s}")
+        if not 0 <= self.archive_ok_share <= 1:
+            raise CallerError(f"archive_ok_share must lie in 0 to 1; came {self.archive_ok_share}")
 
     @property
     def bootstrap(self) -> str:
@@ -89,6 +100,10 @@ class Settings:
     @property
     def frame_store_url(self) -> str:
         return self.frame_store or str(self.data_dir / "frames")
+
+    @property
+    def archive_dir(self) -> Path:
+        return Path(self.archive) if self.archive else self.data_dir / "archive"
 
 
 def load_settings(

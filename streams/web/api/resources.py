@@ -12,8 +12,8 @@ from typing import Any
 
 from schemas import records
 from streams.bus.subscriber import Received
+from streams.columns import Column, Kind, columns_of
 from streams.topics import ALARMS, DEFECTS, LINE_STATS, OUTCOMES, PARTS, VERDICTS, Topic
-from streams.web.api.columns import Column, Kind, columns_of
 from streams.web.api.query import Filters
 
 Facts = Mapping[str, Any]  # by the name of a filter: a value, or a tuple of which one must match

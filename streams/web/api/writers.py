@@ -9,29 +9,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import IO, Any, Protocol
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from streams.arrow import schema_of, table_of
 from streams.bus.subscriber import Received
+from streams.columns import Column, row
 from streams.tail import json_line, plain
-from streams.web.api.columns import Column, Kind, row
 from streams.web.api.query import Form
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")  # what makes a spreadsheet calculate, by OWASP
 ROW_GROUP = 10_000
-_ARROW_TYPES: Mapping[Kind, pa.DataType] = {
-    Kind.TEXT: pa.string(),
-    Kind.JSON: pa.string(),
-    Kind.INTEGER: pa.int64(),
-    Kind.NUMBER: pa.float64(),
-    Kind.BOOLEAN: pa.bool_(),
-    Kind.TIME: pa.timestamp("ms", tz="UTC"),
-}
 
 
 class Writer(Protocol):
@@ -125,9 +117,7 @@ class ParquetWriter:
 
     def __init__(self, file: IO[bytes], columns: tuple[Column, ...]) -> None:
         self._columns = columns
-        self._schema = pa.schema(
-            pa.field(c.name, _ARROW_TYPES[c.kind], metadata={"description": c.meaning}) for c in columns
-        )
+        self._schema = schema_of(columns)
         self._parquet = pq.ParquetWriter(file, self._schema, compression="zstd")
         self._rows: list[list[Any]] = []
 
@@ -142,7 +132,5 @@ class ParquetWriter:
         self._parquet.close()
 
     def _flush(self) -> None:
-        values = zip(*self._rows, strict=True)
-        arrays = [pa.array(column, field.type) for column, field in zip(values, self._schema, strict=True)]
-        self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._parquet.write_table(table_of(self._schema, self._rows))
         self._rows.clear()

@@ -1,4 +1,4 @@
-"""An event as one flat row: the columns of CSV and Parquet, derived from the records themselves. Pure.
+"""An event as one flat row: the columns of CSV, Parquet, the archive and its queries, from the records themselves. Pure.
 
 A field that is a record becomes columns of its own (`escape_value`); lists, maps and lists of records become JSON text.
 What a column means is what the schema's documentation says. Knows no form of writing.
@@ -33,6 +33,7 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"
     TIME = "time (UTC)"
     JSON = "JSON text"
+    BYTES = "bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ _KINDS: Mapping[type, Kind] = {
     datetime: Kind.TIME,
     str: Kind.TEXT,
     UUID: Kind.TEXT,
+    bytes: Kind.BYTES,
 }
 
 
