@@ -1,4 +1,4 @@
-"""Flat rows as Arrow tables and Parquet: the types of their columns, once. Knows neither Kafka nor what the rows mean."""
+"""Flat rows as Arrow tables and Parquet: the types of their columns, once. Does not know what the rows mean."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams import cli_downstream, cli_pages
+from streams import cli_downstream, cli_history, cli_pages
 from streams.capture.folder import journal_of
 from streams.capture.source import Camera
 from streams.capture.synthetic import SyntheticOptions
@@ -74,7 +74,7 @@ def up(
     dashboard_port: Port = 8080,
     station_port: Port = 8090,
     keep: Annotated[
-        bool, typer.Option(help="Until Ctrl-C, with parts, statistics, sampler, dashboard and rework station.")
+        bool, typer.Option(help="Until Ctrl-C, with parts, statistics, sampler, archive, dashboard and rework station.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -286,6 +286,7 @@ def train(
 
 app.add_typer(cli_downstream.app)
 app.add_typer(cli_pages.app)
+app.add_typer(cli_history.app)
 
 
 def main() -> Any:

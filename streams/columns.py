@@ -1,4 +1,4 @@
-"""An event as one flat row: the columns of CSV, Parquet, the archive and its queries, from the records themselves. Pure.
+"""An event as one flat row: the columns of CSV, Parquet and the archive, derived from the records themselves. Pure.
 
 A field that is a record becomes columns of its own (`escape_value`); lists, maps and lists of records become JSON text.
 What a column means is what the schema's documentation says. Knows no form of writing.

@@ -57,6 +57,9 @@ class _Backend(Protocol):
     def names(self, path: str) -> list[str]:
         """What lies directly in a folder; nothing where there is none."""
 
+    def size(self, path: str) -> int | None:
+        """Bytes of an object; None where there is none."""
+
 
 class FrameStore:
     """A store at a folder, `file://…` or another fsspec URL. A folder is made where there is none."""
@@ -82,10 +85,11 @@ class FrameStore:
 
         Raises ReferenceRefusedError, ObjectMissingError, ObjectTooLargeError, or StoreUnavailableError (try again).
         """
-        path = uri.removeprefix(f"{self._backend.base}/")
-        if path == uri or not _PLAIN_PATH.fullmatch(path):
-            raise ReferenceRefusedError(f"{uri!r:.200} is no plain path in the frame store {self._backend.base}")
-        return self._backend.read(path, max_bytes)
+        return self._backend.read(self._plain(uri), max_bytes)
+
+    def size(self, uri: str) -> int | None:
+        """The object's bytes; None where it is not there. Raises ReferenceRefusedError or StoreUnavailableError."""
+        return self._backend.size(self._plain(uri))
 
     def pin(self, sha256: str, by: str) -> None:
         """Notes that `by`, such as `sample-<id>`, needs the picture: it is never collected. Pinning again is idle.
@@ -96,6 +100,12 @@ class FrameStore:
         if not _PIN.fullmatch(by):
             raise ValueError(f"a pin's name is 1 to 100 of A-Z a-z 0-9 . _ -, the first no dot; came {by!r:.120}")
         self._backend.write(f"{_pins_of(sha256)}/{by}", b"")
+
+    def _plain(self, uri: str) -> str:
+        path = uri.removeprefix(f"{self._backend.base}/")
+        if path == uri or not _PLAIN_PATH.fullmatch(path):
+            raise ReferenceRefusedError(f"{uri!r:.200} is no plain path in the frame store {self._backend.base}")
+        return path
 
     def pins(self, sha256: str) -> set[str]:
         """Who needs the picture. StoreUnavailableError where that can't be told now, ValueError for a bad digest."""
@@ -182,6 +192,19 @@ class _Folder:
                 return []
             raise translated from error
 
+    def size(self, path: str) -> int | None:
+        try:
+            descriptor = self._open(path)
+            try:
+                return os.fstat(descriptor).st_size
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            translated = self._translated(error, path)
+            if isinstance(translated, ObjectMissingError):
+                return None
+            raise translated from error
+
     def _read_open(self, descriptor: int, path: str, max_bytes: int) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -241,6 +264,14 @@ class _Remote:
             raise
         except FileNotFoundError as error:
             raise ObjectMissingError(f"{target} is not in the frame store") from error
+        except Exception as error:  # each file system raises its own kinds
+            raise StoreUnavailableError(f"the frame store {self.base} can't be read: {error}") from error
+
+    def size(self, path: str) -> int | None:
+        try:
+            return int(self._fs.size(f"{self.base}/{path}"))
+        except FileNotFoundError:
+            return None
         except Exception as error:  # each file system raises its own kinds
             raise StoreUnavailableError(f"the frame store {self.base} can't be read: {error}") from error
 

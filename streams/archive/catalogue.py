@@ -2,7 +2,7 @@
 
 Place in the flow: the archiver commits a period here in one transaction after its files are whole; readers see
 committed files alone. A file that no row names is the rest of an end without notice, and is removed by the next start.
-One archiver writes at a time; any number read. Knows neither Kafka nor Parquet.
+One archiver writes at a time; any number read. One thread uses an object at a time. Knows neither Kafka nor Parquet.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Catalogue:
             raise CallerError(f"there is no archive in {folder}; `lineside archive` makes one")
         self._lock = _locked(folder) if writing else None
         try:
-            self._db = sqlite3.connect(folder / NAME, timeout=30.0, isolation_level=None)
+            self._db = sqlite3.connect(folder / NAME, timeout=30.0, isolation_level=None, check_same_thread=False)
             if writing:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
@@ -152,11 +152,7 @@ class Catalogue:
         with self._transaction():
             self._db.executemany(
                 "INSERT INTO stretches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (s.topic, s.partition, s.period.start_ms, s.period.end_ms)
-                    + (s.low, s.high, s.rows, s.passed_over, s.expired, s.sha256)
-                    for s in stretches
-                ],
+                [(s.topic, s.partition, s.period.start_ms, s.period.end_ms, *_counts(s)) for s in stretches],
             )
             self._add(files)
 
@@ -184,6 +180,10 @@ class Catalogue:
             if isinstance(error, sqlite3.OperationalError):
                 raise OperatorError(f"the archive's list {self.folder / NAME} can't be written: {error}") from error
             raise
+
+
+def _counts(stretch: Stretch) -> tuple[int, int, int, int, int, str]:
+    return stretch.low, stretch.high, stretch.rows, stretch.passed_over, stretch.expired, stretch.sha256
 
 
 def _locked(folder: Path) -> IO[str]:

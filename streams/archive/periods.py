@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-DAY_MS = 86_400_000
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Period:
@@ -27,7 +25,7 @@ def period_at(at_ms: int, length_ms: int) -> Period:
 
 
 def next_period(firsts: Mapping[int, int | None], length_ms: int) -> Period | None:
-    """The first period with something in it; `firsts`: by partition, the append time of its first record not archived."""
+    """The first period with something in it. `firsts`: by partition, the append time of what comes next, ms."""
     times = [at for at in firsts.values() if at is not None]
     return period_at(min(times), length_ms) if times else None
 
@@ -44,3 +42,8 @@ def is_closed(period: Period, behind: Sequence[bool], now_ms: int, margin_ms: in
 def day_of(at: datetime) -> str:
     """The day (UTC) of an append time, as folders are named."""
     return f"{at.astimezone(UTC):%Y-%m-%d}"
+
+
+def day_of_ms(at_ms: int) -> str:
+    """The same of ms since 1970."""
+    return day_of(datetime.fromtimestamp(at_ms / 1000, UTC))

@@ -1,7 +1,7 @@
 """What the archive holds, once: its tables with their columns. Pure.
 
-A row is an event as `streams.columns` flattens it, with the digest of its bytes in the topic and the event itself. Frames
-leave their picture out: what was kept of pictures is a table of its own, because corrections come later.
+A row is an event as `streams.columns` flattens it, with the digest of its bytes in the topic and the event itself.
+Frames leave their picture out: what was kept of pictures is a table of its own, because corrections come later.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ PICTURES = "pictures"
 EVENT = Column(
     "event", Kind.BYTES, "The event: Avro in Confluent framing; of a frame without its picture.", lambda e: None
 )
+COPY = Column(
+    "is_copy", Kind.BOOLEAN, "A later record of an id that counts once; queries leave it out.", lambda e: None
+)
 DIGEST = Column("event_sha256", Kind.TEXT, "SHA-256 of the event's bytes in the topic.", lambda e: None)
 LIVE_OUTCOME = Column("outcome", Kind.TEXT, "Outcome of the live verdict; empty where none was found.", lambda e: None)
 LIVE_VERDICT = Column("verdict_id", Kind.TEXT, "The live verdict.", lambda e: None)
@@ -32,7 +35,7 @@ class Table:
 
     topic: Topic
     columns: tuple[Column, ...]
-    more: tuple[Column, ...] = (DIGEST, EVENT)
+    more: tuple[Column, ...] = (COPY, DIGEST, EVENT)
 
     @property
     def name(self) -> str:

@@ -72,9 +72,15 @@ class RecordReader(Generic[R]):
 
     async def find(self, partition: int, since: datetime, matches: Callable[[R], bool], most: int) -> R | None:
         """The first of `most` records appended at or after `since` that matches; None where none does."""
-        offsets = await self.offsets_at(since)
-        found = await self._first(partition, offsets.get(partition, 0), matches, most)
+        found = await self.find_at(partition, since, matches, most)
         return found[1] if found else None
+
+    async def find_at(
+        self, partition: int, since: datetime, matches: Callable[[R], bool], most: int
+    ) -> tuple[int, R] | None:
+        """As `find`, with the record's offset."""
+        offsets = await self.offsets_at(since)
+        return await self._first(partition, offsets.get(partition, 0), matches, most)
 
     async def offsets_at(self, when: datetime) -> dict[int, int]:
         """By partition, the offset of the first record appended at or after `when`; the end where there is none yet."""

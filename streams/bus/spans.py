@@ -16,7 +16,7 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.bus.connect import log_reader, partitions_of, reaching, stop_consumer
+from streams.bus.connect import log_reader, partitions_of, reaching, start_consumer, stop_consumer
 from streams.bus.positions import starting_offset
 
 FETCH_MAX_BYTES = 256 << 10  # a partition
@@ -75,10 +75,29 @@ async def read_span(bootstrap: str, topic: str, span: Span) -> AsyncIterator[Rea
         raise PartitionUnknownError(f"{topic} has no partition {min(unknown)}")
     consumer = log_reader(bootstrap, max_partition_fetch_bytes=FETCH_MAX_BYTES)
     try:
+        await start_consumer(consumer, bootstrap)
         async with reaching(bootstrap):
-            await consumer.start()
             bounds = await _bounds(consumer, tps, span)
         yield _KafkaReading(consumer, bounds)
+    finally:
+        await stop_consumer(consumer)
+
+
+@asynccontextmanager
+async def read_offsets(
+    bootstrap: str, topic: str, stretches: Mapping[int, tuple[int, int]], lookback: int = 0
+) -> AsyncIterator[Reading]:
+    """Reads offsets from a first to before a last, by partition, of a topic (full name); as `read_span`.
+
+    What lies up to `lookback` records before a partition's first is handed out too.
+    """
+    tps = {TopicPartition(topic, partition): span for partition, span in stretches.items()}
+    consumer = log_reader(bootstrap, max_partition_fetch_bytes=FETCH_MAX_BYTES)
+    try:
+        await start_consumer(consumer, bootstrap)
+        async with reaching(bootstrap):
+            begins = await consumer.beginning_offsets(list(tps)) if tps else {}
+        yield _KafkaReading(consumer, {tp: (max(begins[tp], at[0] - lookback), *at) for tp, at in tps.items()})
     finally:
         await stop_consumer(consumer)
 

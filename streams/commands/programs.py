@@ -32,11 +32,12 @@ class Programs:
         return await self._start("Worker", ["worker", *chosen])
 
     async def downstream(self, model_dir: Path) -> None:
-        """Parts, line statistics and the sampler: what works on verdicts without people."""
+        """Parts, line statistics, the sampler and the archive: what works on verdicts without people."""
         await asyncio.gather(
             self._start("Parts", ["parts"]),
             self._start("Statistics", ["statistics"]),
             self._start("Sampler", ["sampler", "--model", str(model_dir)]),
+            self._start("Archive", ["archive"]),
         )
 
     async def pages(self, model_dir: Path, dashboard_port: int, station_port: int) -> dict[str, str]:

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from streams.bus.spans import merged
 from streams.bus.subscriber import Received
-from streams.tail import plain
 from streams.columns import Kind, row
+from streams.tail import plain
 from streams.web.api.query import Form
 from streams.web.api.resources import RESOURCES
 from streams.web.api.writers import cell, csv_lines, writer_of
