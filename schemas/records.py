@@ -194,6 +194,8 @@ class Reason(StrEnum):
     NON_FINITE = "NON_FINITE"
     DECODE_CRASHED = "DECODE_CRASHED"
     ENGINE_FAILED = "ENGINE_FAILED"
+    PICTURE_NOT_KEPT = "PICTURE_NOT_KEPT"
+    PICTURE_DAMAGED = "PICTURE_DAMAGED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ class Narrow:
 def connect(
     archive: Catalogue | None,
     recent: Mapping[str, pa.Table] | None = None,
-    narrow: Narrow = Narrow(),  # noqa: B008  # frozen
+    narrow: Narrow = Narrow(),
 ) -> duckdb.DuckDBPyConnection:
     """A connection with the views verdicts, defects, parts, outcomes, frames and pictures. Close it.
 

@@ -85,14 +85,18 @@ async def read_span(bootstrap: str, topic: str, span: Span) -> AsyncIterator[Rea
 
 @asynccontextmanager
 async def read_offsets(
-    bootstrap: str, topic: str, stretches: Mapping[int, tuple[int, int]], lookback: int = 0
+    bootstrap: str,
+    topic: str,
+    stretches: Mapping[int, tuple[int, int]],
+    lookback: int = 0,
+    fetch_max_bytes: int = FETCH_MAX_BYTES,
 ) -> AsyncIterator[Reading]:
     """Reads offsets from a first to before a last, by partition, of a topic (full name); as `read_span`.
 
     What lies up to `lookback` records before a partition's first is handed out too.
     """
     tps = {TopicPartition(topic, partition): span for partition, span in stretches.items()}
-    consumer = log_reader(bootstrap, max_partition_fetch_bytes=FETCH_MAX_BYTES)
+    consumer = log_reader(bootstrap, max_partition_fetch_bytes=fetch_max_bytes)
     try:
         await start_consumer(consumer, bootstrap)
         async with reaching(bootstrap):

@@ -111,7 +111,7 @@ class Inspector:
             if time.monotonic() >= expires_at:
                 raise ExpiredError
             async with self._picture(frame, expires_at) as image:
-                judgement, provenance = await self._judgement(frame, recipe, image, expires_at)
+                judgement, provenance = await judgement_of(self._rooms, frame, recipe, image, expires_at)
         except ExpiredError:
             judgement = late(recipe, (time.monotonic() - expires_at) * 1000)
         except FrameRejectedError as error:
@@ -143,17 +143,6 @@ class Inspector:
         finally:
             self._claims.release()
 
-    async def _judgement(
-        self, frame: FrameCaptured, recipe: Recipe | None, image: bytes, expires_at: float
-    ) -> tuple[Judgement, Provenance]:
-        if recipe is None:
-            return unqualified(f"no recipe for {frame.plant}/{frame.line} and SKU {frame.sku}"), Provenance()
-        room = self._rooms.get(recipe.model_id)
-        if room is None:
-            return unqualified(f"model {recipe.model_id} is not on this worker"), Provenance()
-        scores, provenance = await room.score(encoded_image(frame, image), expires_at)
-        return judge(scores.tolist(), room.model.roles, recipe), provenance
-
     async def _again(self, arrival: Arrival, frame: FrameCaptured, known: VerdictIssued) -> Outputs:
         """A frame that has its verdict: nothing is decided again, only what follows from it is sent again."""
         judgement = Judgement(known.outcome, known.reason, known.detail)
@@ -175,6 +164,22 @@ class Inspector:
             stride=frame.stride,
             bits=frame.bits,
         )
+
+
+async def judgement_of(
+    rooms: Mapping[str, EngineRoom], frame: FrameCaptured, recipe: Recipe | None, image: bytes, expires_at: float
+) -> tuple[Judgement, Provenance]:
+    """The decision about a picture by the recipe in force, live or replayed.
+
+    Raises FrameRejectedError for a picture that can't be inspected, and ExpiredError past `expires_at`.
+    """
+    if recipe is None:
+        return unqualified(f"no recipe for {frame.plant}/{frame.line} and SKU {frame.sku}"), Provenance()
+    room = rooms.get(recipe.model_id)
+    if room is None:
+        return unqualified(f"model {recipe.model_id} is not on this worker"), Provenance()
+    scores, provenance = await room.score(encoded_image(frame, image), expires_at)
+    return judge(scores.tolist(), room.model.roles, recipe), provenance
 
 
 def check(frame: FrameCaptured) -> None:

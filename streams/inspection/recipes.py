@@ -46,6 +46,17 @@ class RecipeBook:
                 return entries[index - 1][2]
         return self._default
 
+    def ever_in_force(self, plant: str, line: str, sku: str, since: datetime, until: datetime) -> list[Recipe]:
+        """Every recipe that `in_force` gives for a time from `since` to `until`, both inclusive, oldest first."""
+        scopes = (self._by_scope.get((plant, line, scope_sku), []) for scope_sku in (sku, ANY_SKU))
+        changes = sorted({at for scope in scopes for at, _, _ in scope if since < at <= until})
+        found: list[Recipe] = []
+        for at in (since, *changes):
+            recipe = self.in_force(plant, line, sku, at)
+            if recipe is not None and recipe not in found:
+                found.append(recipe)
+        return found
+
 
 def default_recipe(model_id: str, thresholds: Iterable[tuple[str, float]], unsure_band: float, now: datetime) -> Recipe:
     """A model's own thresholds as a recipe for every line: for demos, where a worker is told to use it."""

@@ -1,0 +1,1 @@
+"""History judged again: ranges, runs, comparison."""
