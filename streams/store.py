@@ -1,48 +1,59 @@
 """The frame store: pictures by content, for claim checks and defects, in a folder or anything else fsspec reaches.
 
 An object lies at root/ab/<sha256>.<extension>, its pins beside it at root/ab/<sha256>.pins/<who needs it>. References
-come with events, so they are untrusted: only a plain path below the configured root is followed. Knows nothing of
-frames or Kafka. Thread-safe.
+come with events, so they are untrusted: only a plain path below the configured root is followed. Objects that nothing
+needs are removed by `streams.store_gc`, which asks here; an object's age counts from when it was put last. Knows
+nothing of frames or Kafka. Thread-safe.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import re
-import secrets
-import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import unquote
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from streams.errors import CallerError, LinesideError, OperatorError
+from streams.errors import CallerError
+from streams.store_errors import (
+    ObjectMissingError,
+    ObjectTooLargeError,
+    ReferenceRefusedError,
+    StoreUnavailableError,
+)
+from streams.store_folder import FolderBackend
+from streams.store_remote import RemoteBackend
+
+__all__ = [
+    "FrameStore",
+    "ObjectMissingError",
+    "ObjectTooLargeError",
+    "ReferenceRefusedError",
+    "StoreUnavailableError",
+    "Stored",
+]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+_OBJECT = re.compile(r"([0-9a-f]{64})\.([a-z0-9]{1,8})")
+_SHELF = re.compile(r"[0-9a-f]{2}")
 _PIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _PLAIN_PATH = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}/){0,7}[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}")
-_ENDED = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EROFS: "it is read-only"}
+_FACTS = ".facts"  # no reference leads there
 
 
-class ReferenceRefusedError(LinesideError):
-    """A reference that leads out of the store, or to something that is no plain file."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as it was listed; `modified_s`: when it was put last, s since 1970."""
 
-
-class ObjectMissingError(LinesideError):
-    """The store is there and the object is not."""
-
-
-class ObjectTooLargeError(LinesideError):
-    """The object has more bytes than the reader takes."""
-
-
-class StoreUnavailableError(LinesideError):
-    """The store can't be reached or read just now: worth trying again."""
+    sha256: str
+    extension: str
+    size: int
+    modified_s: float
 
 
 class _Backend(Protocol):
@@ -50,7 +61,8 @@ class _Backend(Protocol):
 
     base: str  # URI of the root, without a slash at the end
 
-    def write(self, path: str, data: bytes) -> None: ...
+    def write(self, path: str, data: bytes) -> None:
+        """Makes an object, whole or not at all; one that is there becomes young."""
 
     def read(self, path: str, max_bytes: int) -> bytes: ...
 
@@ -59,6 +71,18 @@ class _Backend(Protocol):
 
     def size(self, path: str) -> int | None:
         """Bytes of an object; None where there is none."""
+
+    def folders(self) -> list[str]:
+        """Folders directly below the root."""
+
+    def files(self, folder: str) -> list[tuple[str, int, float]]:
+        """Plain files of a folder: name, bytes, when written last (s since 1970)."""
+
+    def remove(self, path: str, before_s: float, is_needed: Callable[[], bool]) -> bool:
+        """Removes an object that was written last before a time and is not needed; both are looked at last of all."""
+
+    def tidy(self, folder: str) -> int:
+        """Clears what ends without notice left; how much that was."""
 
 
 class FrameStore:
@@ -69,9 +93,10 @@ class FrameStore:
         self._backend = _backend(url)
 
     def put(self, data: bytes, sha256: str, extension: str) -> str:
-        """Keeps `data` under its digest and returns the absolute URI. Putting again changes nothing.
+        """Keeps `data` under its digest and returns the absolute URI. Putting again changes nothing but its age.
 
-        The object appears whole or not at all. OperatorError where it can't be written, ValueError for a bad name.
+        So put a picture before you publish what names it, even where it is there. The object appears whole or not at
+        all. OperatorError where it can't be written, ValueError for a bad name.
         """
         self._backend.write(_path_of(sha256, extension), data)
         return self.uri(sha256, extension)
@@ -111,6 +136,44 @@ class FrameStore:
         """Who needs the picture. StoreUnavailableError where that can't be told now, ValueError for a bad digest."""
         return {name for name in self._backend.names(_pins_of(sha256)) if _PIN.fullmatch(name)}
 
+    def shelves(self) -> list[str]:
+        """The parts in which the store is listed, at most 256, in order. StoreUnavailableError."""
+        return sorted(filter(_SHELF.fullmatch, self._backend.folders()))
+
+    def stored(self, shelf: str) -> Iterator[Stored]:
+        """The objects of a shelf; what else lies there is passed over. StoreUnavailableError."""
+        for name, size, modified_s in self._backend.files(shelf):
+            if (found := _OBJECT.fullmatch(name)) and name.startswith(shelf):
+                yield Stored(found[1], found[2], size, modified_s)
+
+    def remove(self, stored: Stored, before_s: float) -> bool:
+        """Removes an object that was put last before a time, unless it was put again or pinned meanwhile; True if gone.
+
+        StoreUnavailableError or OperatorError where that can't be done: then it is still there.
+        """
+        path = _path_of(stored.sha256, stored.extension)
+        return self._backend.remove(path, before_s, lambda: bool(self.pins(stored.sha256)))
+
+    def tidy(self, shelf: str) -> int:
+        """Clears unfinished writes of a day ago and empty folders of pins; how many. OperatorError."""
+        return self._backend.tidy(shelf)
+
+    def note(self, fact: str) -> None:
+        """Remembers a fact about the store, such as who collects it; same names and errors as `pin`."""
+        if not _PIN.fullmatch(fact):
+            raise ValueError(f"a fact is 1 to 100 of A-Z a-z 0-9 . _ -, the first no dot; came {fact!r:.120}")
+        self._backend.write(f"{_FACTS}/{fact}", b"")
+
+    def facts(self) -> dict[str, str]:
+        """What was noted, each with the URI whose removal makes it forgotten. StoreUnavailableError."""
+        names = sorted(filter(_PIN.fullmatch, self._backend.names(_FACTS)))
+        return {name: f"{self._backend.base}/{_FACTS}/{name}" for name in names}
+
+    @property
+    def base(self) -> str:
+        """URI of the store."""
+        return self._backend.base
+
 
 def _path_of(sha256: str, extension: str) -> str:
     if not _SHA256.fullmatch(sha256) or not _EXTENSION.fullmatch(extension):
@@ -128,167 +191,18 @@ def _backend(url: str) -> _Backend:
     if not url or "::" in url:
         raise CallerError(f"the frame store must be a folder or an fsspec URL such as s3://bucket/frames; came {url!r}")
     if url.startswith("file:///"):
-        return _Folder(Path(unquote(url.removeprefix("file://"))))  # fsspec would take %20 for a name
+        return _folder(Path(unquote(url.removeprefix("file://"))))  # fsspec would take %20 for a name
     try:
         filesystem, root = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
         raise CallerError(f"the frame store {url} can't be used: {error}") from error
     if isinstance(filesystem, LocalFileSystem):
-        return _Folder(Path(root))
-    return _Remote(filesystem, str(filesystem.unstrip_protocol(root)).rstrip("/"))
+        return _folder(Path(root))
+    return RemoteBackend(filesystem, str(filesystem.unstrip_protocol(root)).rstrip("/"))
 
 
-class _Folder:
-    """A local folder. Reads walk down by descriptors and follow no symbolic link below the root."""
-
-    def __init__(self, root: Path) -> None:
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            self._root = root.resolve(strict=True)
-        except OSError as error:
-            raise CallerError(f"the frame store {root} can't be made: {error.strerror}") from error
-        self.base = self._root.as_uri().rstrip("/")
-
-    def write(self, path: str, data: bytes) -> None:
-        target = self._root / path
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
-        try:
-            if target.is_file() and target.stat().st_size == len(data):
-                return
-            for folder in reversed(target.relative_to(self._root).parents[:-1]):  # never the root: it may be unmounted
-                (self._root / folder).mkdir(exist_ok=True)
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-            _sync_folder(target.parent)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            why = _ENDED.get(error.errno or 0, error.strerror or str(error))
-            raise OperatorError(f"the frame store {self._root} takes no pictures: {why}") from error
-
-    def read(self, path: str, max_bytes: int) -> bytes:
-        try:
-            descriptor = self._open(path)
-            try:
-                return self._read_open(descriptor, path, max_bytes)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise self._translated(error, path) from error
-
-    def names(self, path: str) -> list[str]:
-        try:
-            descriptor = self._open(path, os.O_DIRECTORY)
-            try:
-                return os.listdir(descriptor)  # noqa: PTH208 - of an open folder, not of a path
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            translated = self._translated(error, path)
-            if isinstance(translated, ObjectMissingError):
-                return []
-            raise translated from error
-
-    def size(self, path: str) -> int | None:
-        try:
-            descriptor = self._open(path)
-            try:
-                return os.fstat(descriptor).st_size
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            translated = self._translated(error, path)
-            if isinstance(translated, ObjectMissingError):
-                return None
-            raise translated from error
-
-    def _read_open(self, descriptor: int, path: str, max_bytes: int) -> bytes:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ReferenceRefusedError(f"{path} in the frame store {self._root} is no plain file")
-        if status.st_size > max_bytes:
-            raise ObjectTooLargeError(f"{path} has {status.st_size} bytes; at most {max_bytes} are taken")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(status.st_size)  # what is in the store never grows
-
-    def _open(self, path: str, flags: int = 0) -> int:
-        *folders, name = path.split("/")
-        here = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for folder in folders:
-                below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
-                os.close(here)
-                here = below
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=here)
-        finally:
-            os.close(here)
-
-    def _translated(self, error: OSError, path: str) -> LinesideError:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO):  # a link, a folder, a socket
-            return ReferenceRefusedError(f"{path} in the frame store {self._root} is no plain file: {error.strerror}")
-        if error.errno == errno.ENOENT and self._root.is_dir():
-            return ObjectMissingError(f"{path} is not in the frame store {self._root}")
-        return StoreUnavailableError(f"the frame store {self._root} can't be read: {error.strerror}")
-
-
-class _Remote:
-    """Any other fsspec file system. Their writes of one object are atomic: it appears when it is whole."""
-
-    def __init__(self, filesystem: Any, base: str) -> None:
-        self._fs = filesystem
-        self.base = base
-
-    def write(self, path: str, data: bytes) -> None:
-        target = f"{self.base}/{path}"
-        try:
-            if self._fs.exists(target) and self._fs.size(target) == len(data):
-                return
-            self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-            self._fs.pipe_file(target, data)
-        except Exception as error:  # each file system raises its own kinds
-            raise OperatorError(f"the frame store {self.base} takes no pictures: {error}") from error
-
-    def read(self, path: str, max_bytes: int) -> bytes:
-        target = f"{self.base}/{path}"
-        try:
-            info = self._fs.info(target)
-            if info["type"] != "file":
-                raise ReferenceRefusedError(f"{target} is no plain file")
-            if info["size"] > max_bytes:
-                raise ObjectTooLargeError(f"{target} has {info['size']} bytes; at most {max_bytes} are taken")
-            return bytes(self._fs.cat_file(target, start=0, end=info["size"]))
-        except LinesideError:
-            raise
-        except FileNotFoundError as error:
-            raise ObjectMissingError(f"{target} is not in the frame store") from error
-        except Exception as error:  # each file system raises its own kinds
-            raise StoreUnavailableError(f"the frame store {self.base} can't be read: {error}") from error
-
-    def size(self, path: str) -> int | None:
-        try:
-            return int(self._fs.size(f"{self.base}/{path}"))
-        except FileNotFoundError:
-            return None
-        except Exception as error:  # each file system raises its own kinds
-            raise StoreUnavailableError(f"the frame store {self.base} can't be read: {error}") from error
-
-    def names(self, path: str) -> list[str]:
-        target = f"{self.base}/{path}"
-        try:
-            self._fs.invalidate_cache(target)
-            return [str(name).rpartition("/")[2] for name in self._fs.ls(target, detail=False)]
-        except FileNotFoundError:
-            return []
-        except Exception as error:  # each file system raises its own kinds
-            raise StoreUnavailableError(f"the frame store {self.base} can't be read: {error}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _folder(root: Path) -> FolderBackend:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return FolderBackend(root)
+    except OSError as error:
+        raise CallerError(f"the frame store {root} can't be made: {error.strerror}") from error

@@ -181,7 +181,7 @@ def test_a_write_that_fails_says_why_and_leaves_nothing_behind(
         raise OSError(number, os.strerror(number))
 
     store = FrameStore(str(root))
-    monkeypatch.setattr("streams.store.os.fsync", fails)
+    monkeypatch.setattr("streams.store_folder.os.fsync", fails)
     with pytest.raises(OperatorError, match=sentence):
         store.put(DATA, SHA256, "jpg")
     assert [p for p in root.rglob("*") if p.is_file()] == []
