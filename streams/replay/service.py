@@ -80,7 +80,7 @@ class ReplayWorker:
 
     async def run(self, stop: asyncio.Event) -> bool:
         """True where the run is done, by whomever; False where `stop` came first: it can be gone on with."""
-        settings, name = self._settings, settings_topic(self._settings, self._task.run)
+        settings, name = self._settings, run_topic(self._settings, self._task.run)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._close)
             publisher = await stack.enter_async_context(
@@ -175,7 +175,7 @@ class ReplayWorker:
         self._pool.close()
 
 
-def settings_topic(settings: Settings, run: str) -> str:
+def run_topic(settings: Settings, run: str) -> str:
     """The full name of a run's topic."""
     return settings.topic_prefix + replay_topic(run).name
 

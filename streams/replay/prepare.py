@@ -1,0 +1,141 @@
+"""A replay from what was asked to what its workers need: models, recipes, range, coverage, topic. The shell.
+
+Everything that can be refused is refused here, before the first frame is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from schemas.records import Recipe
+from streams.archive.log import TopicLog
+from streams.bus.admin import ensure_topics
+from streams.bus.landmarks import Landmarks
+from streams.bus.registry_client import codec_for
+from streams.bus.subscriber import Subscription
+from streams.errors import CallerError
+from streams.inspection.engine_room import ServingModel
+from streams.inspection.recipes import RecipeBook, default_recipe
+from streams.replay.coverage import readable
+from streams.replay.planning import Range, frames_of, narrowed, range_of
+from streams.replay.recipes_of import AS_OF, GIVEN, MODEL, ReplayRecipes, check_fit, given_recipe
+from streams.replay.selection import Selection
+from streams.replay.service import archive_of
+from streams.replay.topics import replay_topic, spec_of
+from streams.settings import Settings
+from streams.store import FrameStore
+from streams.topics import FRAMES, RECIPES, VERDICTS
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A range and its frames (`coverage.FRAMES`)."""
+
+    reach: Range
+    frames: pa.Table
+
+
+async def plan(settings: Settings, selection: Selection, progress: Callable[[int], None]) -> Planned:
+    """Where the frames of a selection are; CallerError for a range with nothing in it."""
+    codec, topic = codec_for(settings), settings.topic_prefix + FRAMES.name
+    async with (
+        Landmarks(settings.bootstrap, topic) as landmarks,
+        TopicLog(settings, codec, VERDICTS) as verdicts,
+    ):
+        reach = await range_of(landmarks, selection)
+        with archive_of(settings) as archive:
+            store = FrameStore(settings.frame_store_url)
+            frames = await frames_of(selection, reach, verdicts, topic, archive, store, progress)
+    reach = narrowed(reach, frames, selection)
+    unread = sum(high - reach.lows[p] for p, high in reach.highs.items())
+    if readable(frames) == 0 and (unread == 0 or selection.is_sparse or len(frames)):
+        lost = (
+            f"; verdicts tell of {len(frames)} frames, which have expired and were not archived" if len(frames) else ""
+        )
+        raise CallerError(
+            f"there is no frame in this range ({described(selection)}){lost}: see with `lineside archive --show` and "
+            "`lineside tail frames --from earliest --count 1` how far back frames reach"
+        )
+    return Planned(reach, frames)
+
+
+def described(selection: Selection) -> str:
+    """A selection in words."""
+    asked = selection.to_json()
+    words = [f"{name} {asked[name]}" for name in ("since", "until", "plant", "line", "station", "sku") if asked[name]]
+    words += [f"{len(asked[name])} {name.replace('_', ' ')}" for name in ("part_ids", "frame_ids") if asked[name]]
+    words += ["offsets " + ", ".join(f"{p}:{a}-{b - 1}" for p, (a, b) in (selection.offsets or {}).items())]
+    return ", ".join(word for word in words if word != "offsets ") or "everything"
+
+
+async def recipe_book(settings: Settings, own: Recipe | None) -> RecipeBook:
+    """All recipes ever published; `own` judges where none was in force."""
+    book = RecipeBook(own)
+    subscription: Subscription[Recipe] = Subscription(
+        RECIPES, "earliest", settings=settings, codec=codec_for(settings), follow=False
+    )
+    async with aclosing(aiter(subscription)) as events:
+        async for event in events:
+            book.add(event.record, event.timestamp)
+    return book
+
+
+async def recipes_for(
+    settings: Settings, asked: str | dict[str, Any], use_default: bool, models: Sequence[ServingModel]
+) -> ReplayRecipes:
+    """`asked`: `as-of`, `model`, or the thresholds themselves."""
+    first = models[0]
+    override = first.model_id if len(models) == 1 else None
+    own = default_recipe(first.model_id, first.thresholds, first.unsure_band, LONG_AGO) if override else None
+    if asked == MODEL and own is None:
+        raise CallerError("--recipe model needs exactly one --model: each has limits of its own")
+    given = None
+    if isinstance(asked, dict):
+        if own is None:
+            raise CallerError("a given recipe needs exactly one --model: its limits are those of one model's classes")
+        given = given_recipe(own, asked)
+    mode = GIVEN if given else str(asked)
+    book = await recipe_book(settings, own if use_default else None)
+    return ReplayRecipes(mode, book, own, given, override)
+
+
+def check_recipes(recipes: ReplayRecipes, models: Sequence[ServingModel], frames: pa.Table) -> None:
+    """CallerError where a model's classes don't fit a recipe that was in force, or where none was for any frame."""
+    if recipes.mode != AS_OF:
+        check_fit(models[0].roles, models[0].model_id, [r for r in (recipes.given, recipes.own) if r][:1])
+        return
+    found: list[Recipe] = []
+    scopes = frames.group_by(["plant", "line", "sku"]).aggregate([("appended_at", "min"), ("appended_at", "max")])
+    for scope in scopes.to_pylist():
+        span = (scope["appended_at_min"], scope["appended_at_max"])
+        found += recipes.book.ever_in_force(scope["plant"], scope["line"], scope["sku"], *span)
+    if frames.num_rows and not found:
+        raise CallerError(
+            "no recipe was in force for any frame of this range: with --default-recipe the model's own limits judge, "
+            "as in a worker with the same option, or give --recipe model"
+        )
+    roles = {model.model_id: model.roles for model in models}
+    for recipe in found:
+        model_id = recipes.override or recipe.model_id
+        if model_id not in roles:
+            raise CallerError(
+                f"recipe version {recipe.version} of {recipe.plant}/{recipe.line} names the model {model_id}: give its "
+                "directory with --model too, or one --model alone, which then judges every frame"
+            )
+        check_fit(roles[model_id], model_id, [recipe])
+
+
+async def make_topic(settings: Settings, run: str, partitions: int) -> None:
+    """The run's topic, where it is not there yet."""
+    spec = spec_of(
+        replay_topic(run), settings.topic_prefix, partitions, settings.replication, settings.min_insync_replicas
+    )
+    await ensure_topics(settings.bootstrap, [spec])
