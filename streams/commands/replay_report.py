@@ -33,7 +33,8 @@ def show_coverage(planned: Planned, title: str, as_json: bool) -> None:
 def _unheard(planned: Planned) -> int:
     """Offsets that no verdict tells of: frames not inspected, what was no frame, marks of transactions."""
     span = sum(high - planned.reach.lows[p] for p, high in planned.reach.highs.items())
-    return span - planned.frames.column("picture").to_pylist().count(PictureIs.TOPIC.value)
+    told: int = planned.frames.column("picture").to_pylist().count(PictureIs.TOPIC.value)
+    return span - told
 
 
 def show_done(folder: RunFolder, as_json: bool) -> None:

@@ -121,7 +121,7 @@ def _joined(
     with connect(archive, narrow=narrow) as db:
         db.register("topic_verdicts", heard)
         db.register("reach", _reach_table(selection, reach))
-        found: pa.Table = db.execute(_JOINED, _parameters(selection)).to_arrow_table()
+        found: pa.Table = db.sql(_JOINED, params=_parameters(selection)).to_arrow_table()
     pictures, probabilities = [], []
     columns = ("in_topic", "there", "picture_ref", "inclusion_probability")
     for in_topic, there, reference, probability in zip(*(found.column(c).to_pylist() for c in columns), strict=True):

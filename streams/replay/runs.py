@@ -137,7 +137,7 @@ def _archived(run: Run, places: set[tuple[int, int]]) -> pa.Table:
         connect(archive, narrow=Narrow(plant=selection.plant, line=selection.line)) as db,
     ):
         db.register("asked", asked)
-        found: pa.Table = db.execute(
+        found: pa.Table = db.sql(
             f"SELECT {names} FROM verdicts v JOIN asked ON source_partition = p AND source_offset = o "
             "WHERE NOT simulated QUALIFY row_number() OVER (PARTITION BY verdict_id) = 1"
         ).to_arrow_table()
