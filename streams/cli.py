@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams import cli_downstream, cli_history, cli_pages, cli_replay, cli_store
+from streams import cli_compare, cli_downstream, cli_history, cli_pages, cli_replay, cli_store
 from streams.capture.folder import journal_of
 from streams.capture.source import Camera
 from streams.capture.synthetic import SyntheticOptions
@@ -288,6 +288,7 @@ app.add_typer(cli_downstream.app)
 app.add_typer(cli_pages.app)
 app.add_typer(cli_history.app)
 app.add_typer(cli_replay.app)
+app.add_typer(cli_compare.app)
 app.add_typer(cli_store.app)
 
 

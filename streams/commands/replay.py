@@ -24,6 +24,7 @@ from streams.inspection.engine_room import ServingModel
 from streams.replay.coverage import coverage, readable
 from streams.replay.planning import Range
 from streams.replay.prepare import Planned, check_recipes, described, make_topic, plan, recipes_for
+from streams.replay.recipes_of import limits_of
 from streams.replay.run_folder import RunFolder
 from streams.replay.runs import folder_of, verdicts_of
 from streams.replay.selection import Selection, check_run, default_run
@@ -74,12 +75,12 @@ async def start_replay(settings: Settings, options: ReplayOptions) -> bool:
     models = await asyncio.to_thread(open_models, settings, worker, artifacts)
     recipes = await recipes_for(settings, options.recipe, options.default_recipe, models)
     planned = await _planned(settings, options.selection, ui)
-    check_recipes(recipes, models, planned.frames)
+    judging = check_recipes(recipes, models, planned.frames)
     show_coverage(planned, described(options.selection), options.dry_run and options.as_json)
     if options.dry_run:
         return True
     await make_topic(settings, run, len(planned.reach.highs))
-    folder.begin(_info(run, options, asked, models, planned), planned.frames)
+    folder.begin(_info(run, options, asked, models, planned) | {"limits": limits_of(judging)}, planned.frames)
     ui.say(f"Run {run}; if it ends early, go on with `lineside replay --resume {run}`")
     return await _work(settings, folder, models, options, ui)
 

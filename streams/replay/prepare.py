@@ -107,11 +107,12 @@ async def recipes_for(
     return ReplayRecipes(mode, book, own, given, override)
 
 
-def check_recipes(recipes: ReplayRecipes, models: Sequence[ServingModel], frames: pa.Table) -> None:
-    """CallerError where a model's classes don't fit a recipe that was in force, or where none was for any frame."""
+def check_recipes(recipes: ReplayRecipes, models: Sequence[ServingModel], frames: pa.Table) -> list[Recipe]:
+    """The recipes that will judge. CallerError where a model's classes don't fit a recipe that was in force, or where none was for any frame."""
     if recipes.mode != AS_OF:
-        check_fit(models[0].roles, models[0].model_id, [r for r in (recipes.given, recipes.own) if r][:1])
-        return
+        one = [r for r in (recipes.given, recipes.own) if r][:1]
+        check_fit(models[0].roles, models[0].model_id, one)
+        return one
     found: list[Recipe] = []
     scopes = frames.group_by(["plant", "line", "sku"]).aggregate([("appended_at", "min"), ("appended_at", "max")])
     for scope in scopes.to_pylist():
@@ -131,6 +132,7 @@ def check_recipes(recipes: ReplayRecipes, models: Sequence[ServingModel], frames
                 "directory with --model too, or one --model alone, which then judges every frame"
             )
         check_fit(roles[model_id], model_id, [recipe])
+    return found
 
 
 async def make_topic(settings: Settings, run: str, partitions: int) -> None:

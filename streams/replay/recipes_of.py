@@ -57,6 +57,16 @@ def given_recipe(base: Recipe, asked: Mapping[str, Any]) -> Recipe:
     )
 
 
+def limits_of(recipes: Iterable[Recipe]) -> list[dict[str, Any]]:
+    """The different limits among recipes, for a run's description."""
+    found: list[dict[str, Any]] = []
+    for recipe in recipes:
+        limits = {"thresholds": dict(sorted(recipe.thresholds.items())), "unsure_band": recipe.unsure_band}
+        if limits not in found:
+            found.append(limits)
+    return found
+
+
 def check_fit(roles: ClassRoles, model_id: str, recipes: Iterable[Recipe]) -> None:
     """CallerError where a model's classes don't fit a recipe that it is to judge by."""
     for recipe in recipes:

@@ -81,7 +81,7 @@ def by_labels(frames: Iterable[Mapping[str, Any]], labels: Mapping[Key, str], go
 def by_people(
     frames: Iterable[Mapping[str, Any]], outcomes: Iterable[ReworkOutcome], samples: Iterable[SampleSelected]
 ) -> Truths:
-    """Decisions at rework stations. A passed frame counts by its audit, a rejected one by the share that was decided."""
+    """Decisions at rework stations. Passed frames count by their audit, rejected ones by the share decided."""
     said = effective(outcomes)
     audits = {s.verdict_id: s.inclusion_probability for s in samples if s.strategy is Strategy.PASS_AUDIT}
     rows = [(row, verdict_id(UUID(row["frame_id"]), row["attempt"])) for row in frames]
@@ -129,6 +129,8 @@ def difference(
     mean = fsum(w * s for w, s in zip(weights, shifts, strict=True)) / total
     spread = fsum((w * (s - mean)) ** 2 for w, s in zip(weights, shifts, strict=True))
     half = Z * sqrt(spread * len(weights) / (len(weights) - 1)) / total
+    if spread == 0:  # nothing differs here: then so many parts only bound the difference (Clopper and Pearson 1934)
+        half = 1 - 0.025 ** (1 / (total**2 / fsum(w * w for w in weights)))
     return mean, max(-1.0, mean - half), min(1.0, mean + half)
 
 
