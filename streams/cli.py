@@ -284,12 +284,8 @@ def train(
     asyncio.run(train_command(settings, request, data, out, as_json))
 
 
-app.add_typer(cli_downstream.app)
-app.add_typer(cli_pages.app)
-app.add_typer(cli_history.app)
-app.add_typer(cli_replay.app)
-app.add_typer(cli_compare.app)
-app.add_typer(cli_store.app)
+for others in (cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store):
+    app.add_typer(others.app)
 
 
 def main() -> Any:

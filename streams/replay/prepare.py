@@ -108,7 +108,10 @@ async def recipes_for(
 
 
 def check_recipes(recipes: ReplayRecipes, models: Sequence[ServingModel], frames: pa.Table) -> list[Recipe]:
-    """The recipes that will judge. CallerError where a model's classes don't fit a recipe that was in force, or where none was for any frame."""
+    """The recipes that will judge.
+
+    CallerError where a model's classes don't fit one that was in force, or where none was for any frame.
+    """
     if recipes.mode != AS_OF:
         one = [r for r in (recipes.given, recipes.own) if r][:1]
         check_fit(models[0].roles, models[0].model_id, one)

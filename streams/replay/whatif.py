@@ -64,11 +64,16 @@ def scored(decisions: Mapping[Key, Decision], limits: Limits) -> Scored:
 def outcomes(frames: Scored, limits: Limits) -> list[Outcome]:
     """What these limits decide, as `judge`: NG at a threshold, UNSURE within the band below one, else OK."""
     thresholds = np.array([limits.thresholds[name] for name in frames.names])
-    rejected: list[bool] = np.asarray(frames.scores >= thresholds).any(axis=1).tolist()
-    near: list[bool] = np.asarray(frames.scores >= thresholds - limits.unsure_band).any(axis=1).tolist()
+    rejected = _any_row(frames.scores >= thresholds)
+    near = _any_row(frames.scores >= thresholds - limits.unsure_band)
     return [
         Outcome.NG if ng else Outcome.UNSURE if close else Outcome.OK for ng, close in zip(rejected, near, strict=True)
     ]
+
+
+def _any_row(hits: Any) -> list[bool]:
+    """Whether any of a row is true, bool [n, limits] to n."""
+    return [bool(hit) for hit in np.any(hits, axis=1)]
 
 
 def point(frames: Scored, limits: Limits, threshold: float, truths: Truths) -> Point:

@@ -264,5 +264,5 @@ async def test_what_a_replay_may_not_do_is_refused_with_a_sentence(
     with pytest.raises(CallerError, match="no recipe was in force"):
         check_recipes(await recipes_for(settings, "as-of", False, models), models, planned.frames)
     other: dict[str, Any] = {"thresholds": {"scratch": 0.5, "crack": 0.4}}
-    with pytest.raises(CallerError, match=r"decides about dent, scratch, but .* limits for crack and has none for dent"):
+    with pytest.raises(CallerError, match="limits for crack and has none for dent"):
         check_recipes(await recipes_for(settings, other, False, models), models, planned.frames)
