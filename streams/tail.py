@@ -88,7 +88,7 @@ def json_line(event: Received[records.Event]) -> str:
 def human_line(event: Received[records.Event]) -> Text:
     """One event as one line: append time, key, then what the kind of event says."""
     key = "-" if event.key is None else event.key.decode(errors="backslashreplace")
-    head = Text.assemble((_utc(event.timestamp).replace("T", " "), "dim"), "  ", (_safe(key), "bold"), "  ")
+    head = Text.assemble((_utc(event.timestamp).replace("T", " "), "dim"), "  ", (safe(key), "bold"), "  ")
     return head + _body(event.record)
 
 
@@ -97,26 +97,26 @@ def _body(record: records.Event) -> Text:
         case records.FrameCaptured():
             size = "claim check" if record.image is None else f"{len(record.image) / 1000:.1f} kB"
             picture = f"{record.encoding} {record.width}x{record.height} {size}"
-            return Text(_safe(_words(_part(record), f"{record.camera} #{record.trigger_seq}", picture, record.label)))
+            return Text(safe(_words(_part(record), f"{record.camera} #{record.trigger_seq}", picture, record.label)))
         case records.VerdictIssued():
             return _verdict(record)
         case records.DefectDetected():
-            return _verdict(record.verdict) + Text("  " + _safe(record.image_ref), style="dim")
+            return _verdict(record.verdict) + Text("  " + safe(record.image_ref), style="dim")
         case records.DeadLetter():
             origin = f"{record.source_topic} {record.source_partition}:{record.source_offset}"
             size = "no value" if record.value is None else f"{len(record.value)} bytes"
-            return Text(str(record.reason), style="magenta") + Text(_safe(f"  {origin}  {size}  {record.detail}"))
+            return Text(str(record.reason), style="magenta") + Text(safe(f"  {origin}  {size}  {record.detail}"))
         case records.Recipe():
             limits = ", ".join(f"{label} {limit:g}" for label, limit in record.thresholds.items())
             by = f"from {_utc(record.effective_at)} by {record.author}: {record.reason}"
-            return Text(_safe(_words(f"v{record.version} {record.mode}", record.model_id, limits, by)))
+            return Text(safe(_words(f"v{record.version} {record.mode}", record.model_id, limits, by)))
         case records.PartDecided():
             return _part_decided(record)
         case records.AlarmRaised():
             state = "cleared" if record.cleared else f"since {_utc(record.since)}"
-            return Text(_safe(_words(record.severity, f"{record.kind} {record.value:g}", state, record.detail)))
+            return Text(safe(_words(record.severity, f"{record.kind} {record.value:g}", state, record.detail)))
         case _:
-            return Text(_safe(_downstream(record)))
+            return Text(safe(_downstream(record)))
 
 
 def _downstream(record: records.Event) -> str:
@@ -140,7 +140,7 @@ def _downstream(record: records.Event) -> str:
 def _part_decided(part: records.PartDecided) -> Text:
     seen = f"{len(part.views)} of {part.views_expected} views"
     text = _words(part.sku, part.part_id, seen, ", ".join(part.labels), part.detail)
-    return Text(f"{part.outcome:<13}", style=OUTCOME_STYLES.get(part.outcome, "magenta")) + Text("  " + _safe(text))
+    return Text(f"{part.outcome:<13}", style=OUTCOME_STYLES.get(part.outcome, "magenta")) + Text("  " + safe(text))
 
 
 def _verdict(verdict: records.VerdictIssued) -> Text:
@@ -152,7 +152,7 @@ def _verdict(verdict: records.VerdictIssued) -> Text:
         why = f"{verdict.reason} {verdict.detail}".strip()
     marks = "simulated" if verdict.simulated else "" if verdict.deadline_met else "late"
     text = _words(_part(verdict), f"{verdict.camera} #{verdict.trigger_seq}", why, marks)
-    return Text(f"{verdict.outcome:<6}", style=OUTCOME_STYLES.get(verdict.outcome, "")) + Text("  " + _safe(text))
+    return Text(f"{verdict.outcome:<6}", style=OUTCOME_STYLES.get(verdict.outcome, "")) + Text("  " + safe(text))
 
 
 def _part(record: records.FrameCaptured | records.VerdictIssued) -> str:
@@ -163,7 +163,8 @@ def _words(*parts: str | None) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
+    """Text of an event without what would steer a terminal."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

@@ -1,0 +1,86 @@
+"""Was this decision what its picture, model and recipe give? What was against what came. Pure.
+
+On the engine that decided, the same bits are expected; on another one, scores within the model's tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from schemas.records import VerdictIssued
+from streams.inspection.decide import Judgement, Provenance
+
+
+class Answer(StrEnum):
+    """What a rebuilding says."""
+
+    SAME = "SAME"  # bit for bit
+    WITHIN_TOLERANCE = "WITHIN_TOLERANCE"  # the same decision by another engine, scores within the tolerance
+    DIFFERENT = "DIFFERENT"
+    NOT_SCORED = "NOT_SCORED"  # no model made it: late, or nobody might decide
+    FRAME_GONE = "FRAME_GONE"
+    PICTURE_NOT_KEPT = "PICTURE_NOT_KEPT"
+    PICTURE_DAMAGED = "PICTURE_DAMAGED"
+    PICTURE_GONE = "PICTURE_GONE"
+    MODEL_NOT_HERE = "MODEL_NOT_HERE"
+    RECIPE_UNKNOWN = "RECIPE_UNKNOWN"
+
+
+GOOD = (Answer.SAME, Answer.WITHIN_TOLERANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """The answer, in words too; `largest` is the largest difference of a score, None where nothing was scored."""
+
+    answer: Answer
+    says: str
+    was: str
+    came: str | None = None
+    largest: float | None = None
+    tolerance: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def judged_again(was: VerdictIssued, judgement: Judgement, provenance: Provenance, tolerance: float) -> Rebuilt:
+    """Compares a verdict with its decision made again."""
+    largest = _largest(was.scores, judgement.scores)
+    same_engine = (was.device, was.precision) == (provenance.device, provenance.precision)
+    figures: dict[str, Any] = {
+        "was": was.outcome.value,
+        "came": judgement.outcome.value,
+        "largest": largest,
+        "tolerance": 0.0 if same_engine else tolerance,
+    }
+    if was.preprocess_sha256 != provenance.preprocess_sha256:
+        said = f"the preprocessing has changed: {was.preprocess_sha256} then, {provenance.preprocess_sha256} now"
+        return Rebuilt(Answer.DIFFERENT, said, **figures)
+    decided = (was.outcome, was.reason, [f.label for f in was.findings])
+    again = (judgement.outcome, judgement.reason, [f.label for f in judgement.findings])
+    if decided != again or largest is None:
+        return Rebuilt(Answer.DIFFERENT, f"decided was {was.outcome}, it comes out as {judgement.outcome}", **figures)
+    engine = f"{was.device} {was.precision}"
+    if largest == 0.0 and dict(was.scores) == dict(judgement.scores):
+        return Rebuilt(Answer.SAME, f"the same decision and the same scores, bit for bit ({engine})", **figures)
+    if same_engine or largest > tolerance:
+        said = f"scores differ by up to {largest:.2g}, allowed are {figures['tolerance']:.2g}"
+        return Rebuilt(Answer.DIFFERENT, said, **figures)
+    said = f"the same decision, scores within {largest:.2g} (another engine than {engine}; allowed {tolerance:.2g})"
+    return Rebuilt(Answer.WITHIN_TOLERANCE, said, **figures)
+
+
+def rejected_again(was: VerdictIssued, reason: str) -> Rebuilt:
+    """A picture that can't be inspected must be refused for the same reason."""
+    answer = Answer.SAME if was.reason == reason else Answer.DIFFERENT
+    return Rebuilt(answer, f"rejected then for {was.reason}, now for {reason}", was.outcome.value, "ERROR")
+
+
+def _largest(was: Mapping[str, float], came: Mapping[str, float]) -> float | None:
+    if set(was) != set(came) or not was:
+        return None
+    return max(abs(score - came[name]) for name, score in was.items())
