@@ -102,12 +102,12 @@ async def _again(
     size = max(1, was.batch_size)
     pool = DecodePool(1)
     room = EngineRoom(model, pool, RoomLimits(size, 60.0, 300.0), Unwatched(), end_process)
+    others = [asyncio.create_task(room.score(encoded_image(frame, image), math.inf)) for _ in range(size - 1)]
     try:
-        copies = [room.score(encoded_image(frame, image), math.inf) for _ in range(size - 1)]
-        (judgement, provenance), *_ = await asyncio.gather(
-            judgement_of({model.model_id: room}, frame, recipe, image, math.inf), *copies
-        )
+        judgement, provenance = await judgement_of({model.model_id: room}, frame, recipe, image, math.inf)
+        await asyncio.gather(*others)
     except FrameRejectedError as error:
+        await asyncio.gather(*others, return_exceptions=True)
         return rejected_again(was, error.reason)
     finally:
         room.close()
@@ -117,10 +117,11 @@ async def _again(
 
 def _served(artifact: Artifact, was: VerdictIssued) -> ServingModel:
     """On the engine that decided where this machine has it, else on the one that it has."""
+    bucket = 1 << (max(1, was.batch_size) - 1).bit_length()
     try:
-        return serving_model(artifact, WorkerOptions([], device=was.device or "auto", precision=was.precision), 128)
+        return serving_model(artifact, WorkerOptions([], device=was.device or "auto", precision=was.precision), bucket)
     except ModelError:
-        return serving_model(artifact, WorkerOptions([], precision=Precision.UNKNOWN), 128)
+        return serving_model(artifact, WorkerOptions([], precision=Precision.UNKNOWN), bucket)
 
 
 async def _recipe(settings: Settings, was: VerdictIssued, model: ServingModel) -> Recipe | None:
