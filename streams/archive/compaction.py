@@ -18,7 +18,7 @@ from streams.archive.periods import day_of_ms
 from streams.archive.tables import PICTURES, TABLES
 
 log = logging.getLogger(__name__)
-ROW_GROUP = 8192  # a part's rows lie in one or two of these
+ROW_GROUP = 8192  # a part lies in one or two of these
 MERGED = "day"
 
 
