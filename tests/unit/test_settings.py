@@ -67,7 +67,7 @@ def test_settings_cannot_be_changed_once_made() -> None:
 
 
 def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
-    sample = {"int": "3", "float": "3.5", "bool": "false", "str": "x", "Path": str(tmp_path)}
+    sample = {"int": "3", "float": "0.5", "bool": "false", "str": "x", "Path": str(tmp_path)}
     for field in dataclasses.fields(Settings):
         text = sample[str(field.type)]
         settings = load_settings(environ={f"LINESIDE_{field.name.upper()}": text})
