@@ -69,7 +69,7 @@ async def rate(settings: Settings, run: Bench, options: argparse.Namespace) -> N
         ratios.append(again / alone)
         print(f"pair {pair + 1}: in-process {alone:.1f}/s, replay {again:.1f}/s, ratio {ratios[-1]:.3f}", flush=True)
     print(f"median ratio {statistics.median(ratios):.3f}")
-    for workers in (1, 2):
+    for workers in (2,):
         print(f"{workers} workers, 12 partitions: {await replayed(at, run, options.frames, workers):.1f}/s", flush=True)
     for partitions in (1, 3, 12):
         at = dataclasses.replace(settings, topic_prefix=f"p{partitions}.", partitions=partitions)

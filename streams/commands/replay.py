@@ -34,6 +34,7 @@ from streams.settings import Settings
 from streams.topics import topic_specs
 
 SHOWN_S = 0.25
+SHARED_SHOWN_S = 2.0  # between two looks at the topic: each costs a connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +182,7 @@ async def _show(settings: Settings, info: dict[str, Any], worker: ReplayWorker, 
             if helpers.count:
                 done = sum((await end_offsets(settings.bootstrap, name)).values())
             bar(done, total=max(done, total) if total else None)
-            await asyncio.sleep(SHOWN_S)
+            await asyncio.sleep(SHARED_SHOWN_S if helpers.count else SHOWN_S)
 
 
 def _asked(options: ReplayOptions, models: list[str]) -> dict[str, Any]:
