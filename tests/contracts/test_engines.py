@@ -20,12 +20,15 @@ import torch
 from models.artifact import Artifact, Golden
 from models.engines import DEVICES, Engine, open_engine
 from models.engines.base import PooledEngine, padded
+from models.engines.openvino_engine import native_precision
 from models.engines.torch_engine import Lane, device_error
 from models.errors import BatchRefusedError, DeviceFatalError, ModelError, ModelRefusedError
 from schemas.records import Precision
 from tests.models_fixture import TINY_SIDE, tiny_artifact, tiny_pictures
 
-ENGINES = [("openvino:CPU", Precision.FP32), ("openvino:CPU", Precision.BF16)]
+ENGINES = [
+    ("openvino:CPU", precision) for precision in sorted({Precision.FP32, native_precision()})
+]  # a CPU may lack BF16
 ENGINES += [("torch:cpu", precision) for precision in (Precision.FP32, Precision.BF16, Precision.FP16)]
 if torch.cuda.is_available():
     ENGINES += [("torch:cuda", precision) for precision in (Precision.FP32, Precision.BF16, Precision.FP16)]
