@@ -43,7 +43,7 @@ from streams.bus.subscriber import Subscription
 from streams.capture.synthetic import SyntheticOptions, take, trigger
 from streams.commands.children import Child
 from streams.inspection.decode_pool import DecodePool
-from streams.inspection.engine_room import EngineRoom, RoomLimits
+from streams.inspection.engine_room import EngineRoom, RoomLimits, Unwatched
 from streams.settings import Settings, to_environment
 from streams.topics import FRAMES, VERDICTS, station_key, topic_specs
 
@@ -105,19 +105,13 @@ def random_artifact(arch: str) -> Artifact:
     )
 
 
-class NoWatcher:
-    def batch_left(self, size: int, why: str) -> None: ...
-
-    def batch_done(self, size: int, seconds: float) -> None: ...
-
-
 async def in_process(settings: Settings, run: Bench, max_batch: int, frames: int) -> Measured:
     """The same engine room, fed without a broker; the engine is opened anew, as in a worker."""
     settings = dataclasses.replace(settings, max_batch=max_batch)
     (model,) = await asyncio.to_thread(open_models, settings, run.options, load_artifacts(run.options))
     pool = DecodePool(settings.decode_threads or os.cpu_count() or 1)
     limits = RoomLimits(max_batch, settings.linger_ms / 1000, 60.0)
-    room = EngineRoom(model, pool, limits, NoWatcher(), sys.exit)
+    room = EngineRoom(model, pool, limits, Unwatched(), sys.exit)
     images = [EncodedImage(p, Encoding.JPEG, 640, 480, sha256=hashlib.sha256(p).hexdigest()) for p in run.pictures]
     gate = asyncio.Semaphore(8 * max_batch)
 

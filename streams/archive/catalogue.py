@@ -182,6 +182,11 @@ class Catalogue:
             raise
 
 
+def where_there(folder: Path) -> contextlib.AbstractContextManager[Catalogue | None]:
+    """The archive in a folder for reading, None where there is none."""
+    return Catalogue(folder) if (folder / NAME).is_file() else contextlib.nullcontext()
+
+
 def _counts(stretch: Stretch) -> tuple[int, int, int, int, int, str]:
     return stretch.low, stretch.high, stretch.rows, stretch.passed_over, stretch.expired, stretch.sha256
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.records import ReworkOutcome, SampleSelected
+from streams.archive.catalogue import where_there
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Subscription
 from streams.commands.ui import Ui
@@ -22,11 +22,11 @@ from streams.replay.decided import Decisions, Pair, decisions_of, paired
 from streams.replay.flip_pictures import pictures_of
 from streams.replay.page import answer, comparison_page, estimate, interval, p_value, whatif_page
 from streams.replay.runs import SCHEMA, Run, open_run
-from streams.replay.service import archive_of
 from streams.replay.truth import Truths, by_labels, by_people, refusal
 from streams.replay.whatif import Limits, Point, curve, point, recipe_line, recommended, scored
 from streams.settings import Settings
 from streams.topics import OUTCOMES, SAMPLES, Topic
+from streams.whole_file import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def compare_runs(settings: Settings, options: CompareOptions) -> None:
         shown = asyncio.run(_pictures(settings, compared.flipped[: options.flips]))
         pairs = paired(decided_a, decided_b, options.intersect)
         page = comparison_page(compared, pairs, run_b.info, lambda pair: shown[pair.a.key], options.flips)
-        write(options.html, page)
+        _write(options.html, page)
     if options.as_json:
         print(json.dumps(compared.to_json(), indent=2, default=str))
     else:
@@ -109,7 +109,7 @@ async def _all(settings: Settings, topic: Topic) -> list[Any]:
 
 
 async def _pictures(settings: Settings, pairs: Sequence[Pair]) -> dict[Any, bytes | str]:
-    with archive_of(settings) as archive:
+    with where_there(settings.archive_dir) as archive:
         return await pictures_of(pairs, settings, codec_for(settings), archive)
 
 
@@ -174,7 +174,7 @@ def what_if(settings: Settings, options: WhatIfOptions) -> None:
     line = json.dumps(recipe_line(run.info, replace(limits, thresholds={**limits.thresholds, **best})))
     why = refusal(decided.by_frame, truths)
     if options.html:
-        write(options.html, whatif_page(run.id, curves, present.thresholds, line, why))
+        _write(options.html, whatif_page(run.id, curves, present.thresholds, line, why))
     if options.as_json:
         figures = {name: [_plain(p) for p in points] for name, points in curves.items()}
         whole = {"run": run.id, "at": _plain(here), "curves": figures, "recommended": best, "why_not": why or None}
@@ -232,12 +232,8 @@ def _changed(present: Limits, options: WhatIfOptions) -> Limits:
     return Limits(thresholds, present.unsure_band if options.band is None else options.band)
 
 
-def write(path: Path, text: str) -> None:
-    """The whole file or none."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+def _write(path: Path, text: str) -> None:
     try:
-        beside.write_text(text)
-        beside.replace(path)
+        write_whole(path, lambda beside: beside.write_text(text))
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise CallerError(f"{path} can't be written: {error.strerror}") from error

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from streams.archive.catalogue import where_there
 from streams.archive.part import QUERIES, Step, in_order, is_about, step_of_event, step_of_row
 from streams.archive.recent import recent
 from streams.archive.session import VIEWS, ask, connect
@@ -27,10 +27,10 @@ from streams.bus.subscriber import Subscription
 from streams.commands.ui import Ui
 from streams.errors import BrokerUnreachableError, CallerError
 from streams.replay.prepare import recipe_book
-from streams.replay.service import archive_of
 from streams.settings import Settings
 from streams.tail import safe
 from streams.topics import AUDIT, CLAIMS, SAMPLES, Topic
+from streams.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 SHOWN = 1000  # rows on a terminal
@@ -70,7 +70,7 @@ def _named(sql: str) -> set[str]:
 
 @contextlib.contextmanager
 def _session(settings: Settings, names: set[str], use_recent: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-    with archive_of(settings) as archive:
+    with where_there(settings.archive_dir) as archive:
         tables: dict[str, pa.Table] = {}
         if use_recent:
             try:
@@ -84,19 +84,13 @@ def _session(settings: Settings, names: set[str], use_recent: bool) -> Iterator[
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    writers = {".csv": pc.write_csv, ".parquet": pq.write_table}
+    if path.suffix not in writers:
+        raise CallerError(f"--out needs a name that ends in .csv or .parquet; came {path.name!r:.80}")
     try:
-        if path.suffix == ".csv":
-            pc.write_csv(table, beside)
-        elif path.suffix == ".parquet":
-            pq.write_table(table, beside)
-        else:
-            raise CallerError(f"--out needs a name that ends in .csv or .parquet; came {path.name!r:.80}")
-        beside.replace(path)
+        write_whole(path, lambda beside: writers[path.suffix](table, beside))
     except OSError as error:
         raise CallerError(f"{path} can't be written: {error.strerror}") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def part(settings: Settings, part_id: str, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from models.errors import ModelError
 from schemas.codec import Codec
 from schemas.records import FrameCaptured, Precision, Reason, Recipe, VerdictIssued
 from streams.app import WorkerOptions, serving_model
-from streams.archive.catalogue import Catalogue
+from streams.archive.catalogue import Catalogue, where_there
 from streams.archive.rebuild import GOOD, Answer, Rebuilt, judged_again, rejected_again
 from streams.archive.session import connect
 from streams.bus.frames_at import FrameReader
@@ -25,7 +25,7 @@ from streams.commands.ui import Ui
 from streams.errors import CallerError, FrameRejectedError
 from streams.inspection.decide import LIVE
 from streams.inspection.decode_pool import DecodePool
-from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel
+from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel, Unwatched
 from streams.inspection.inspector import encoded_image, judgement_of
 from streams.inspection.pictures import Pictures
 from streams.inspection.recipes import DEFAULT_VERSION, default_recipe
@@ -33,7 +33,6 @@ from streams.inspection.watchdog import end_process
 from streams.replay.judging import archived_picture
 from streams.replay.past import Kept
 from streams.replay.prepare import LONG_AGO, recipe_book
-from streams.replay.service import Unwatched, archive_of
 from streams.replay.topics import replay_topic
 from streams.settings import Settings
 from streams.store import FrameStore
@@ -53,7 +52,7 @@ def rebuild_command(settings: Settings, verdict_id: str, models: Sequence[Path],
         wanted = UUID(verdict_id)
     except ValueError:
         raise CallerError(f"a verdict's id is a UUID; came {verdict_id!r:.80}") from None
-    with archive_of(settings) as archive:
+    with where_there(settings.archive_dir) as archive:
         rebuilt = asyncio.run(rebuild(settings, wanted, models, run, archive))
     if as_json:
         print(json.dumps(rebuilt.to_json(), indent=2))

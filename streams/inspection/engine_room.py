@@ -59,6 +59,14 @@ class RoomWatcher(Protocol):
     def batch_done(self, size: int, seconds: float) -> None: ...
 
 
+class Unwatched:
+    """A watcher for work that nobody measures."""
+
+    def batch_left(self, size: int, why: str) -> None: ...
+
+    def batch_done(self, size: int, seconds: float) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     decoded: Decoded

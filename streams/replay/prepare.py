@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.records import Recipe
+from streams.archive.catalogue import where_there
 from streams.archive.log import TopicLog
 from streams.bus.admin import ensure_topics
 from streams.bus.landmarks import Landmarks
@@ -26,7 +27,6 @@ from streams.replay.coverage import readable
 from streams.replay.planning import Range, frames_of, narrowed, range_of
 from streams.replay.recipes_of import AS_OF, GIVEN, MODEL, ReplayRecipes, check_fit, given_recipe
 from streams.replay.selection import Selection
-from streams.replay.service import archive_of
 from streams.replay.topics import replay_topic, spec_of
 from streams.settings import Settings
 from streams.store import FrameStore
@@ -51,7 +51,7 @@ async def plan(settings: Settings, selection: Selection, progress: Callable[[int
         TopicLog(settings, codec, VERDICTS) as verdicts,
     ):
         reach = await range_of(landmarks, selection)
-        with archive_of(settings) as archive:
+        with where_there(settings.archive_dir) as archive:
             store = FrameStore(settings.frame_store_url)
             frames = await frames_of(selection, reach, verdicts, topic, archive, store, progress)
     reach = narrowed(reach, frames, selection)

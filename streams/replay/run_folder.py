@@ -6,9 +6,7 @@ Whoever has the folder can go on with the run. Every file appears whole or not a
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streams.errors import CallerError, OperatorError
+from streams.whole_file import write_whole
 
 FORMAT = 1
 INFO, FRAMES, VERDICTS = "run.json", "frames.parquet", "verdicts.parquet"
@@ -69,16 +68,11 @@ class RunFolder:
     def verdicts(self) -> pa.Table:
         return pq.read_table(self.path / VERDICTS)
 
-    def _write(self, name: str, write: Any) -> None:
-        beside = self.path / f".{name}.{secrets.token_hex(4)}"
+    def _write(self, name: str, write: Callable[[Path], object]) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write(beside)
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-            beside.replace(self.path / name)
+            write_whole(self.path / name, write)
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise OperatorError(
                 f"{self.path / name} can't be written: {error.strerror}; make room, then go on"
             ) from error

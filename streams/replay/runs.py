@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.records import VerdictIssued
+from streams.archive.catalogue import where_there
 from streams.archive.session import Narrow, connect
 from streams.arrow import schema_of, table_of
 from streams.bus.registry_client import codec_for
@@ -25,7 +26,6 @@ from streams.errors import CallerError
 from streams.inspection.decide import LIVE
 from streams.replay.run_folder import RunFolder
 from streams.replay.selection import Selection, check_run
-from streams.replay.service import archive_of
 from streams.replay.topics import replay_topic
 from streams.settings import Settings, load_settings
 from streams.topics import FRAMES, VERDICTS, Topic
@@ -133,7 +133,7 @@ def _archived(run: Run, places: set[tuple[int, int]]) -> pa.Table:
     partitions, offsets = zip(*sorted(places), strict=True)
     asked = pa.table({"p": list(partitions), "o": list(offsets)})
     with (
-        archive_of(run.settings) as archive,
+        where_there(run.settings.archive_dir) as archive,
         connect(archive, narrow=Narrow(plant=selection.plant, line=selection.line)) as db,
     ):
         db.register("asked", asked)

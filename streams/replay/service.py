@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.records import VerdictIssued
-from streams.archive.catalogue import NAME, Catalogue
+from streams.archive.catalogue import where_there
 from streams.bus.landmarks import Landmarks
 from streams.bus.membership import Membership
 from streams.bus.publisher import Publisher
@@ -22,7 +22,7 @@ from streams.bus.registry_client import codec_for
 from streams.inspection.budget import Budget
 from streams.inspection.decide import VerdictAt
 from streams.inspection.decode_pool import DecodePool
-from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel
+from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel, Unwatched
 from streams.inspection.pictures import Pictures
 from streams.inspection.watchdog import end_process
 from streams.replay.judging import PastJudge
@@ -51,14 +51,6 @@ class Task:
     reach: Range
     recipes: ReplayRecipes
     speed: float | None  # times real time; None: as fast as the engine goes
-
-
-class Unwatched:
-    """Batches are not measured."""
-
-    def batch_left(self, size: int, why: str) -> None: ...
-
-    def batch_done(self, size: int, seconds: float) -> None: ...
 
 
 class ReplayWorker:
@@ -144,7 +136,7 @@ class ReplayWorker:
         budget = Budget(self._settings.inflight_max_bytes, self._settings.inflight_max_s)
         pipeline = Pipeline(self._task.run, self._judge, out, budget, Pace(self._task.speed).wait)
         before = self.done
-        with archive_of(self._settings) as archive:
+        with where_there(self._settings.archive_dir) as archive:
             past = PastFrames(self._settings.bootstrap, self._frames_topic, self._codec, archive, self._task.selection)
             notes = asyncio.create_task(self._note(pipeline, member, before))
             try:
@@ -178,10 +170,3 @@ class ReplayWorker:
 def run_topic(settings: Settings, run: str) -> str:
     """The full name of a run's topic."""
     return settings.topic_prefix + replay_topic(run).name
-
-
-def archive_of(settings: Settings) -> contextlib.AbstractContextManager[Catalogue | None]:
-    """The archive where there is one."""
-    if (settings.archive_dir / NAME).is_file():
-        return Catalogue(settings.archive_dir)
-    return contextlib.nullcontext()

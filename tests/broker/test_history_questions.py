@@ -13,13 +13,13 @@ import pytest
 
 from models.artifact import Artifact, load_artifact, save_artifact
 from schemas.records import FrameCaptured, Outcome, VerdictIssued
+from streams.archive.catalogue import where_there
 from streams.archive.part import Step
 from streams.archive.rebuild import Answer
 from streams.bus.subscriber import subscribe
 from streams.commands.history import QueryOptions, part, part_steps, query
 from streams.commands.rebuild import rebuild
 from streams.errors import CallerError
-from streams.replay.service import archive_of
 from streams.settings import Settings
 from tests.archived import archive, correction, decide, passed
 from tests.broker.running import prepared
@@ -122,7 +122,7 @@ async def test_every_verdict_is_made_again_bit_for_bit_from_topic_or_archive_or_
     (picture,) = store.glob(f"??/{damaged.image_sha256}.png")
     picture.write_bytes(b"other bytes")
     answers: Counter[Answer] = Counter()
-    with archive_of(history) as catalogue:
+    with where_there(history.archive_dir) as catalogue:
         for verdict in [damaged, *verdicts[::5]]:
             rebuilt = await rebuild(history, verdict.verdict_id, [], "live", catalogue)
             answers[rebuilt.answer] += 1
@@ -133,7 +133,7 @@ async def test_every_verdict_is_made_again_bit_for_bit_from_topic_or_archive_or_
     assert set(answers) == {Answer.SAME, Answer.PICTURE_NOT_KEPT, Answer.PICTURE_DAMAGED}
     (Path(history.data_dir) / "models" / "tiny" / "model.json").rename(history.data_dir / "gone.json")
     other = next(v for v in verdicts if v.outcome is Outcome.NG and v.verdict_id != damaged.verdict_id)
-    with archive_of(history) as catalogue:
+    with where_there(history.archive_dir) as catalogue:
         assert (await rebuild(history, other.verdict_id, [], "live", catalogue)).answer is Answer.MODEL_NOT_HERE
         picture.unlink()
         gone = await rebuild(history, damaged.verdict_id, [], "live", catalogue)

@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 
 from schemas.records import Encoding, Fallback, FrameCaptured, Outcome, Reason, VerdictIssued
+from streams.inspection import inspector
 from streams.inspection.budget import Budget
 from streams.inspection.decide import Judgement, judge, late, rejected, unqualified
 from streams.inspection.engine_room import RoomLimits
@@ -420,7 +421,7 @@ async def test_at_most_so_many_claim_checked_pictures_are_held_at_once(
 ) -> None:
     line, held, most = make(claims=2), 0, 0
     fetch = line.pictures.fetch
-    judged = line.inspector._judgement
+    judged = inspector.judgement_of
 
     async def counted_fetch(*arguments: Any) -> bytes:
         nonlocal held, most
@@ -436,7 +437,7 @@ async def test_at_most_so_many_claim_checked_pictures_are_held_at_once(
             held -= 1
 
     monkeypatch.setattr(line.pictures, "fetch", counted_fetch)
-    monkeypatch.setattr(line.inspector, "_judgement", counted_judgement)
+    monkeypatch.setattr(inspector, "judgement_of", counted_judgement)
     await line.run(*(claimed(line, n, n) for n in range(12)))
     assert most == 2
     assert len(line.verdicts) == 12
