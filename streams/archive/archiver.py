@@ -11,10 +11,9 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 from streams.archive.catalogue import Catalogue
-from streams.archive.compaction import compact_closed_days
+from streams.archive.compaction import compact_closed_days, remove_remains
 from streams.archive.events import EventArchiver
 from streams.archive.frames import FrameArchiver
 from streams.archive.log import TopicLog
@@ -63,6 +62,7 @@ class Archiver:
             while await self._next(name, on_period):
                 periods += 1
         await asyncio.to_thread(compact_closed_days, self._catalogue)
+        await asyncio.to_thread(remove_remains, self._catalogue, self._clock())
         return periods
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -115,7 +115,7 @@ async def open_archiver(settings: Settings, clock: Callable[[], float] = time.ti
     async with contextlib.AsyncExitStack() as stack:
         catalogue = stack.enter_context(Catalogue(settings.archive_dir, writing=True))
         catalogue.belongs_to(cluster, settings.topic_prefix)
-        remove_remains(settings.archive_dir, catalogue)
+        remove_remains(catalogue, clock(), grace_s=0.0)  # no file of ours is under way yet
         logs = {
             name: await stack.enter_async_context(TopicLog(settings, codec, table.topic))
             for name, table in TABLES.items()
@@ -123,13 +123,3 @@ async def open_archiver(settings: Settings, clock: Callable[[], float] = time.ti
         frames = FrameReader(settings.bootstrap, settings.topic_prefix + FRAMES.name, codec)
         await stack.enter_async_context(frames)
         yield Archiver(settings, catalogue, logs, frames, clock)
-
-
-def remove_remains(folder: Path, catalogue: Catalogue) -> int:
-    """Removes files that an archiver left behind that ended without notice; how many."""
-    counted, removed = catalogue.paths(), 0
-    for path in folder.glob("*/plant=*/line=*/day=*/*"):
-        if str(path.relative_to(folder)) not in counted:
-            path.unlink()
-            removed += 1
-    return removed

@@ -1,12 +1,11 @@
 """The files of a closed day into one, ordered by part: fewer files to open, and a part's rows beside each other.
 
-Place in the flow: after the archiver has nothing else to do. The new file is whole before the catalogue names it and
-the old ones go after that; readers that hold the old list are told by a missing file and ask again.
+Place in the flow: after the archiver has nothing else to do. The new file is whole before the catalogue names it; the
+old ones go GRACE_S later, because readers may still hold the list that names them.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -15,9 +14,10 @@ import duckdb
 from streams.archive.catalogue import ArchiveFile, Catalogue
 from streams.archive.parquet import UNFINISHED, full, settled
 from streams.archive.periods import day_of_ms
+from streams.archive.session import quoted
 from streams.archive.tables import PICTURES, TABLES
 
-log = logging.getLogger(__name__)
+GRACE_S = 600.0  # a question to the archive takes no longer
 ROW_GROUP = 8192  # a part lies in one or two of these
 MERGED = "day"
 
@@ -47,16 +47,16 @@ def _merge(catalogue: Catalogue, files: list[ArchiveFile]) -> None:
     path = (catalogue.folder / first.path).with_name(f"{MERGED}-{files[-1].sha256[:12]}-{version}.parquet")
     unfinished = path.with_name(path.name + UNFINISHED)
     order = 'partition, "offset"' if first.topic == PICTURES else 'part_id, partition, "offset"'
-    names = [str(catalogue.folder / file.path) for file in files]
+    listed = ", ".join(quoted(str(catalogue.folder / file.path)) for file in files)
     try:
         with duckdb.connect() as db:
             db.execute("SET threads = 1")
             db.execute("SET memory_limit = '1GB'")
-            db.execute(f"SET temp_directory = '{catalogue.folder / '.tmp'}'")
+            db.execute(f"SET temp_directory = {quoted(str(catalogue.folder / '.tmp'))}")
+            db.execute("SET TimeZone = 'UTC'")
             db.execute(
-                f"COPY (SELECT * FROM read_parquet($names, hive_partitioning = false) ORDER BY {order}) "  # noqa: S608
-                f"TO '{unfinished}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})",
-                {"names": names},
+                f"COPY (SELECT * FROM read_parquet([{listed}], hive_partitioning = false) ORDER BY {order}) "
+                f"TO {quoted(str(unfinished))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
             )
     except duckdb.Error as error:
         unfinished.unlink(missing_ok=True)
@@ -65,5 +65,19 @@ def _merge(catalogue: Catalogue, files: list[ArchiveFile]) -> None:
     if merged.rows != sum(file.rows for file in files):
         raise RuntimeError(f"{path} holds {merged.rows} rows of {sum(file.rows for file in files)}")
     catalogue.replace(files, merged)
-    for name in names:
-        (catalogue.folder / name).unlink(missing_ok=True)
+    for file in files:  # a reader may hold the old list: they go later, by `remove_remains`
+        (catalogue.folder / file.path).touch()
+
+
+def remove_remains(catalogue: Catalogue, now_s: float, grace_s: float = GRACE_S) -> int:
+    """Removes files that nothing names and that were not touched for `grace_s`; how many.
+
+    Those are what merged files were made from, and what an archiver left behind that ended without notice.
+    """
+    counted, removed = catalogue.paths(), 0
+    for path in catalogue.folder.glob("*/plant=*/line=*/day=*/*"):
+        named = str(path.relative_to(catalogue.folder)) in counted
+        if not named and now_s - path.stat().st_mtime >= grace_s:
+            path.unlink()
+            removed += 1
+    return removed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from streams.archive.catalogue import ArchiveFile, Catalogue
 from streams.archive.keeping import CORRECTED, KEPT_ALWAYS
 from streams.archive.log import Due, Found, StretchCounter, TopicLog
 from streams.archive.parquet import PeriodFiles
-from streams.archive.periods import day_of
+from streams.archive.periods import day_of, day_of_ms
 from streams.archive.pictures import PictureKeeper
 from streams.archive.tables import PICTURE_SCHEMA, PICTURES, TABLES, KeptPicture, Table, place_of
 from streams.bus.frames_at import FrameReader
 from streams.columns import row
 
+log = logging.getLogger(__name__)
 SEARCHED = 5_000  # frames of a partition behind the time that a decision names
 Progress = Callable[[int], None]
 """Takes how many rows more were written."""
@@ -35,12 +37,14 @@ class EventArchiver:
     async def archive(self, due: Due, catalogue: Catalogue, progress: Progress) -> None:
         """Writes the period's files and commits them."""
         files = PeriodFiles(self._folder, self._table.name, self._table.schema, str(due.period.start_ms))
+        day = day_of_ms(due.period.start_ms)  # of all that it holds, should the brokers' clock have jumped
         kept, counter = KeptFiles(self._folder, f"corrected-{due.period.start_ms}"), StretchCounter(self._log, due)
         async with self._log.reading(due.stretches) as chunks:
             async for chunk in chunks:
                 for raw in chunk:
                     if found := counter.take(raw):
-                        files.add(*placed(self._table, found, found.is_copy, found.sha256, found.value))
+                        place = (*place_of(found.event.record), day)
+                        files.add(place, row_of(self._table, found, found.is_copy, found.sha256, found.value))
                         if isinstance(found.event.record, ReworkOutcome) and not found.is_copy:
                             await self._keep_corrected(found.event.record, found.event.partition, kept)
                 progress(len(chunk))
@@ -55,7 +59,9 @@ class EventArchiver:
             return frame.frame_id == decision.frame_id
 
         found = await self._frames.find_at(partition, decision.inspected_at, is_it, SEARCHED)
-        if found is not None:
+        if found is None:
+            log.warning("frame %s was corrected after it had expired: its picture is not kept", decision.frame_id)
+        else:
             offset, frame = found
             kept.add(day_of(decision.inspected_at), await self._keeper.keep(frame, partition, offset, CORRECTED, None))
 
@@ -75,6 +81,6 @@ class KeptFiles:
         return self._files.finish()
 
 
-def placed(table: Table, found: Found, *more: Any) -> tuple[tuple[str, str, str], list[Any]]:
-    """Where an event's row belongs, and the row: its columns, then `more`."""
-    return (*place_of(found.event.record), day_of(found.event.timestamp)), [*row(table.columns, found.event), *more]
+def row_of(table: Table, found: Found, *more: Any) -> list[Any]:
+    """An event's row: its columns, then `more`."""
+    return [*row(table.columns, found.event), *more]

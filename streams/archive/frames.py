@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from schemas.codec import Codec
 from schemas.records import FrameCaptured, VerdictIssued
 from streams.archive.catalogue import Catalogue
-from streams.archive.events import KeptFiles, Progress, placed
+from streams.archive.events import KeptFiles, Progress, row_of
 from streams.archive.keeping import SHARE, Allowance, Passed, choose, kept_for
 from streams.archive.log import Due, Found, StretchCounter, TopicLog
 from streams.archive.parquet import PeriodFiles
-from streams.archive.periods import day_of, day_of_ms
+from streams.archive.periods import day_of_ms
 from streams.archive.pictures import PictureKeeper
 from streams.archive.tables import TABLES, without_picture
 from streams.archive.verdicts import LiveOutcomes
@@ -26,10 +27,24 @@ from streams.bus.frames_at import FrameReader, committed_by
 from streams.downstream.sampling.reading import INSPECTION_GROUP
 from streams.inspection.decide import verdict_id
 from streams.settings import DAY_S, Settings
+from streams.topics import FRAMES, VERDICTS
 
 log = logging.getLogger(__name__)
 MIB = 1 << 20
 Line = tuple[str, str]
+
+
+class _FramePeriod:
+    """What one period is written to, and the frames of it that passed, by line."""
+
+    def __init__(self, folder: Path, due: Due, frames_log: TopicLog, outcomes: LiveOutcomes) -> None:
+        self.name = str(due.period.start_ms)
+        self.day = day_of_ms(due.period.start_ms)
+        self.outcomes = outcomes
+        self.files = PeriodFiles(folder, FRAMES.name, TABLES[FRAMES.name].schema, self.name)
+        self.kept = KeptFiles(folder, self.name)
+        self.counter = StretchCounter(frames_log, due)
+        self.passed: dict[Line, list[Passed]] = defaultdict(list)
 
 
 class FrameArchiver:
@@ -45,7 +60,7 @@ class FrameArchiver:
     ) -> None:
         self._settings = settings
         self._codec = codec
-        self._frames_log, self._verdicts_log = logs["frames"], logs["verdicts"]
+        self._frames_log, self._verdicts_log = logs[FRAMES.name], logs[VERDICTS.name]
         self._frames = frames
         self._keeper = keeper
         share_of_day = settings.archive_period_s / DAY_S
@@ -60,49 +75,39 @@ class FrameArchiver:
             if now_ms < due.period.end_ms + self._settings.archive_patience_s * 1000:
                 return False
             log.warning("frames of a period are archived without all their verdicts: inspection has not come so far")
-        name = str(due.period.start_ms)
-        files = PeriodFiles(self._settings.archive_dir, "frames", TABLES["frames"].schema, name)
-        kept, counter = KeptFiles(self._settings.archive_dir, name), StretchCounter(self._frames_log, due)
-        passed: dict[Line, list[Passed]] = defaultdict(list)
+        period = _FramePeriod(self._settings.archive_dir, due, self._frames_log, outcomes)
         async with self._frames_log.reading(due.stretches) as chunks:
             async for chunk in chunks:
                 for raw in chunk:
-                    if found := counter.take(raw):
-                        await self._take(found, outcomes, files, kept, passed)
+                    if found := period.counter.take(raw):
+                        await self._take(found, period)
                 progress(len(chunk))
-        for line, candidates in sorted(passed.items()):
-            await self._keep_share(line, candidates, name, kept)
-        catalogue.commit(counter.stretches(), [*files.finish(), *kept.finish()])
+        for line, candidates in sorted(period.passed.items()):
+            await self._keep_share(line, candidates, period)
+        catalogue.commit(period.counter.stretches(), [*period.files.finish(), *period.kept.finish()])
         return True
 
-    async def _take(
-        self,
-        found: Found,
-        outcomes: LiveOutcomes,
-        files: PeriodFiles,
-        kept: KeptFiles,
-        passed: dict[Line, list[Passed]],
-    ) -> None:
-        event, frame = found.event, found.event.record
-        outcome = outcomes.outcome(event.partition, event.offset)
-        judged = outcome and (outcome.value, str(verdict_id(frame.frame_id, frame.attempt)))
+    async def _take(self, found: Found, period: _FramePeriod) -> None:
+        frame, at = found.event.record, (found.event.partition, found.event.offset)
+        outcome = period.outcomes.outcome(*at)
+        judged = (outcome.value, str(verdict_id(frame.frame_id, frame.attempt))) if outcome else (None, None)
         archived = self._codec.encode(without_picture(frame))
-        files.add(*placed(TABLES["frames"], found, *(judged or (None, None)), found.sha256, archived))
+        place = (frame.plant, frame.line, period.day)
+        period.files.add(place, row_of(TABLES[FRAMES.name], found, *judged, found.sha256, archived))
         if why := kept_for(outcome):
-            picture = await self._keeper.keep(frame, event.partition, event.offset, why, 1.0)
-            kept.add(day_of(event.timestamp), picture)
+            period.kept.add(period.day, await self._keeper.keep(frame, *at, why, 1.0))
         elif (nbytes := await self._keeper.size(frame)) is not None:
-            passed[frame.plant, frame.line].append(Passed(event.partition, event.offset, frame.frame_id, nbytes))
+            period.passed[frame.plant, frame.line].append(Passed(*at, frame.frame_id, nbytes))
 
-    async def _keep_share(self, line: Line, candidates: list[Passed], period: str, kept: KeptFiles) -> None:
-        chosen = choose(candidates, self._allowance, f"{'/'.join(line)}/{period}")
-        day = day_of_ms(int(period))
+    async def _keep_share(self, line: Line, candidates: list[Passed], period: _FramePeriod) -> None:
+        chosen = choose(candidates, self._allowance, f"{'/'.join(line)}/{period.name}")
         for at in chosen.frames:
             frame: FrameCaptured | None = await self._frames.fetch(at.partition, at.offset)
             if frame is None:
                 log.warning("a frame chosen to be kept has expired: partition %d offset %d", at.partition, at.offset)
                 continue
-            kept.add(day, await self._keeper.keep(frame, at.partition, at.offset, SHARE, chosen.probability))
+            picture = await self._keeper.keep(frame, at.partition, at.offset, SHARE, chosen.probability)
+            period.kept.add(period.day, picture)
 
     async def _outcomes(self, due: Due) -> LiveOutcomes:
         """The live outcomes of the period's frames, as far as they are published."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 from schemas.codec import Codec
 from schemas.records import FrameCaptured
 from streams.archive.catalogue import Catalogue
-from streams.archive.events import placed
+from streams.archive.events import row_of
 from streams.archive.log import Due, StretchCounter, TopicLog
 from streams.archive.periods import Period
 from streams.archive.tables import TABLES, without_picture
@@ -57,9 +57,9 @@ async def _rows(settings: Settings, codec: Codec, name: str, archive: Catalogue 
                     record = found.event.record
                     if isinstance(record, FrameCaptured):
                         value = codec.encode(without_picture(record))
-                        rows.append(placed(table, found, None, None, found.sha256, value)[1])
+                        rows.append(row_of(table, found, None, None, found.sha256, value))
                     else:
-                        rows.append(placed(table, found, found.is_copy, found.sha256, found.value)[1])
+                        rows.append(row_of(table, found, found.is_copy, found.sha256, found.value))
     return rows
 
 

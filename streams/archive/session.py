@@ -55,7 +55,7 @@ def connect(
     )
     if archive is not None:
         folder = str(archive.folder.resolve())
-        db.execute(f"SET allowed_directories = [{_quoted(folder)}]")
+        db.execute(f"SET allowed_directories = [{quoted(folder)}]")
     db.execute("SET enable_external_access = false")
     db.execute("SET lock_configuration = true")
     return db
@@ -71,7 +71,7 @@ def _view(
 ) -> None:
     parts, columns = [], ", ".join(f'"{field.name}"' for field in schema)
     if archive is not None and (paths := _paths(archive, name, narrow)):
-        listed = ", ".join(_quoted(str(path)) for path in paths)
+        listed = ", ".join(quoted(str(path)) for path in paths)
         # Both typed: a line named 1 stays text, and filters by plant, line and day skip files.
         types = "hive_types = {'plant': VARCHAR, 'line': VARCHAR, 'day': DATE}"
         parts.append(f"SELECT {columns}, day FROM read_parquet([{listed}], hive_partitioning = true, {types})")
@@ -88,7 +88,8 @@ def _paths(archive: Catalogue, name: str, narrow: Narrow) -> list[Path]:
     return [archive.folder.resolve() / file.path for file in files]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Text as a literal in SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 

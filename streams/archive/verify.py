@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +17,9 @@ import pyarrow.parquet as pq
 
 from streams.archive.catalogue import Catalogue, Stretch
 from streams.archive.log import Due, StretchCounter, TopicLog, add_to_digest
-from streams.archive.periods import Period
+from streams.archive.periods import Period, day_of_ms
 
-Rows = dict[tuple[int, int], str]
+COLUMNS = ("partition", "offset", "event_sha256")
 FOREVER = Period(0, 1 << 62)
 
 
@@ -38,13 +39,13 @@ async def verify(catalogue: Catalogue, topic_log: TopicLog, progress: Callable[[
     """Compares a topic; `progress` takes the stretches compared so far."""
     found = Verified(topic_log.topic.name)
     await asyncio.to_thread(_files, catalogue, found)
-    digests = await asyncio.to_thread(_archived_digests, catalogue, found.topic)
     begins = {p: begin for p, (begin, _) in (await topic_log.landmarks.bounds()).items()}
-    for stretch in catalogue.stretches(found.topic):
+    rows = _DayRows(catalogue, found.topic)
+    for stretch in sorted(catalogue.stretches(found.topic), key=lambda stretch: stretch.period):
         found.stretches += 1
         found.rows += stretch.rows
         where = f"{found.topic} partition {stretch.partition} offsets {stretch.low} to {stretch.high - 1}"
-        archived = digests(stretch)
+        archived = await asyncio.to_thread(rows.digest, stretch)
         if archived != (stretch.rows, stretch.sha256):
             found.differences.append(f"{where}: the archive holds {archived[0]} rows where {stretch.rows} were written")
         if stretch.low < stretch.high and begins.get(stretch.partition, 0) <= stretch.low:
@@ -67,31 +68,38 @@ def _files(catalogue: Catalogue, found: Verified) -> None:
             found.differences.append(f"{file.path} can't be read: {error.strerror}")
 
 
-def _archived_digests(catalogue: Catalogue, topic: str) -> Callable[[Stretch], tuple[int, str]]:
-    """What the archive's own rows give for a stretch: their number and their digest."""
-    rows: Rows = {}
-    for file in catalogue.files(topic):
-        try:
-            table = pq.read_table(
-                catalogue.folder / file.path, columns=["partition", "offset", "event_sha256"], partitioning=None
-            )
-        except (OSError, ValueError):
-            continue  # told by `_files`
-        columns = (table.column(name).to_pylist() for name in ("partition", "offset", "event_sha256"))
-        rows |= {(partition, offset): sha256 for partition, offset, sha256 in zip(*columns, strict=True)}
-    order = sorted(rows)
+class _DayRows:
+    """What the archive's own rows give for stretches; holds one day's at a time."""
 
-    def digest(stretch: Stretch) -> tuple[int, str]:
-        from bisect import bisect_left
+    def __init__(self, catalogue: Catalogue, topic: str) -> None:
+        self._catalogue = catalogue
+        self._topic = topic
+        self._day = ""
+        self._digests: dict[tuple[int, int], str] = {}
+        self._order: list[tuple[int, int]] = []
 
-        first = bisect_left(order, (stretch.partition, stretch.low))
-        last = bisect_left(order, (stretch.partition, stretch.high))
+    def digest(self, stretch: Stretch) -> tuple[int, str]:
+        """How many rows lie in a stretch, and their digest."""
+        self._turn_to(day_of_ms(stretch.period.start_ms))
+        first = bisect_left(self._order, (stretch.partition, stretch.low))
+        last = bisect_left(self._order, (stretch.partition, stretch.high))
         total = hashlib.sha256()
-        for partition, offset in order[first:last]:
-            add_to_digest(total, offset, rows[partition, offset])
+        for partition, offset in self._order[first:last]:
+            add_to_digest(total, offset, self._digests[partition, offset])
         return last - first, total.hexdigest()
 
-    return digest
+    def _turn_to(self, day: str) -> None:
+        if day == self._day:
+            return
+        self._day, self._digests = day, {}
+        for file in self._catalogue.files(self._topic, since=day, until=day):
+            try:
+                table = pq.read_table(self._catalogue.folder / file.path, columns=list(COLUMNS), partitioning=None)
+            except (OSError, ValueError):
+                continue  # told by `_files`
+            for partition, offset, sha256 in zip(*(table.column(c).to_pylist() for c in COLUMNS), strict=True):
+                self._digests[partition, offset] = sha256
+        self._order = sorted(self._digests)
 
 
 async def _read_again(topic_log: TopicLog, stretch: Stretch) -> Stretch:

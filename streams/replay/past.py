@@ -71,7 +71,8 @@ class PastFrames:
 
     async def read(self, starts: Mapping[int, int], reach: Range) -> AsyncGenerator[list[Past]]:
         """Chunks of the frames at or after `starts` (by partition; others are left out), up to the range's ends."""
-        archived = {p: (start, reach.begins[p]) for p, start in starts.items() if start < reach.begins[p]}
+        ends = {p: min(reach.begins[p], reach.highs[p]) for p in starts}  # retention may have passed the range's end
+        archived = {p: (start, ends[p]) for p, start in starts.items() if start < ends[p]}
         async for chunk in self._archived(archived):
             yield chunk
         there = {p: (max(start, reach.lows[p]), reach.highs[p]) for p, start in starts.items()}

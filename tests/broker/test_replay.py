@@ -206,6 +206,23 @@ async def test_frames_captured_after_the_planning_are_no_part_of_the_run(
     assert len(await results(settings, "ends")) == 40
 
 
+async def test_retention_that_passes_the_range_meanwhile_neither_takes_from_the_run_nor_adds_to_it(
+    bootstrap: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """planned (40) │ later frames (40) archived with them, all gone from the topic │ replayed: the 40."""
+    settings = dataclasses.replace(await settings_of(bootstrap, topic_prefix, tmp_path), archive_ok_share=1.0)
+    live = await a_live_history(settings, range(40))
+    planned = await plan(settings, Selection(), lambda read: None)
+    await a_live_history(settings, range(40, 80))
+    await archive(settings)
+    await delete_frames(settings)
+    await make_topic(settings, "late", len(planned.reach.highs))
+    models = [serving_model(FakeEngine())]
+    task = Task("late", Selection(), planned.reach, await as_live(settings, models), None)
+    assert await ReplayWorker(settings, task, models).run(asyncio.Event())
+    assert decisions(await results(settings, "late")) == decisions(live)
+
+
 async def test_ranges_by_line_time_part_set_and_offsets_give_just_those_frames(
     bootstrap: str, topic_prefix: str, tmp_path: Path
 ) -> None:
