@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,18 +50,16 @@ async def wait_for_broker(bootstrap: str, timeout_s: float = 10.0) -> str:
     Raises BrokerUnreachableError after `timeout_s`, CallerError for an address that is none.
     """
     hosts = _hosts(bootstrap)
-    reason = "nothing answers there"
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            while True:
-                if await _listens(hosts):  # asked first: aiokafka logs every refused connection as an error
-                    reason = "what answers there is no Kafka, or not ready yet"
-                    with contextlib.suppress(KafkaError, OSError):
-                        async with _admin(bootstrap, timeout_s) as admin:
-                            cluster = await admin.describe_cluster()
-                        if cluster["brokers"]:
-                            return str(cluster["cluster_id"])
-                await asyncio.sleep(POLL_S)
+    reason, until = "nothing answers there", time.monotonic() + timeout_s
+    while (left := until - time.monotonic()) > 0:
+        if await _listens(hosts):  # asked first: aiokafka logs every refused connection as an error
+            reason = "what answers there is no Kafka, or not ready yet"
+            with contextlib.suppress(KafkaError, OSError):
+                async with _admin(bootstrap, left) as admin:  # cancelled instead, aiokafka leaves its connection open
+                    cluster = await admin.describe_cluster()
+                if cluster["brokers"]:
+                    return str(cluster["cluster_id"])
+        await asyncio.sleep(POLL_S)
     raise BrokerUnreachableError(
         f"no Kafka at {bootstrap} ({reason} within {timeout_s:g} s); start one with `lineside broker`, or set"
         " LINESIDE_BOOTSTRAP_SERVERS to where yours is"
@@ -127,7 +127,7 @@ async def _listens(hosts: Sequence[tuple[str, int]]) -> bool:
 
 @contextlib.asynccontextmanager
 async def _admin(bootstrap: str, timeout_s: float) -> AsyncIterator[Any]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(timeout_s * 1000))
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=math.ceil(timeout_s * 1000))
     try:
         await admin.start()
         yield admin

@@ -39,11 +39,10 @@ async def partitions_of(bootstrap: str, topic: str) -> tuple[int, ...]:
     """Partition numbers of a topic (full name), ascending. BrokerUnreachableError, or CallerError for no such topic."""
     await wait_for_broker(bootstrap, ANSWER_TIMEOUT_S)
     async with reaching(bootstrap):
-        client = AIOKafkaClient(bootstrap_servers=bootstrap)
+        client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=int(START_TIMEOUT_S * 1000))
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await client.bootstrap()
-                cluster = await client.fetch_all_metadata()
+            await client.bootstrap()
+            cluster = await client.fetch_all_metadata()
         finally:
             await client.close()
     found = cluster.partitions_for_topic(topic)
@@ -89,6 +88,8 @@ async def start_consumer(consumer: AIOKafkaConsumer, bootstrap: str) -> None:
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Closes a consumer. aiokafka's fetcher may swallow the first cancellation and wait for ever: it gets two."""
-    with contextlib.suppress(TimeoutError):
+    try:
         async with asyncio.timeout(STOP_S):
             await consumer.stop()
+    except TimeoutError:
+        await consumer._client.close()  # where the second came before aiokafka's own closing of its connections

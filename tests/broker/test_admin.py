@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import http.server
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from streams.bus.admin import check_topics, ensure_topics, wait_for_broker
 from streams.errors import BrokerUnreachableError, CallerError
 from streams.settings import Settings
 from streams.topics import TopicSpec, topic_specs
+
+METADATA, API_VERSIONS = 3, 18
 
 
 @pytest.fixture
@@ -193,6 +196,35 @@ async def test_a_mute_program_at_the_address_is_named_as_no_kafka() -> None:
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(BrokerUnreachableError, match="what answers there is no Kafka"):
             await wait_for_broker(address, timeout_s=0.5)
+
+
+async def test_a_broker_that_is_half_up_is_waited_for_and_no_connection_stays_open() -> None:
+    """It says which requests it knows, as a broker does that starts, and answers none of them."""
+
+    async def half_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.add(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                (size,) = struct.unpack(">i", await reader.readexactly(4))
+                api, _, correlation = struct.unpack(">hhi", (await reader.readexactly(size))[:8])
+                asked.append(api)
+                if api == API_VERSIONS:
+                    known = b"".join(struct.pack(">hhh", *api) for api in ((API_VERSIONS, 0, 0), (METADATA, 0, 5)))
+                    answer = struct.pack(">ihi", correlation, 0, 2) + known
+                    writer.write(struct.pack(">i", len(answer)) + answer)
+        writer.close()
+        connected.discard(writer)
+
+    asked: list[int] = []
+    connected: set[asyncio.StreamWriter] = set()
+    async with await asyncio.start_server(half_up, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(BrokerUnreachableError, match="not ready yet"):
+            await wait_for_broker(address, timeout_s=0.5)
+        async with asyncio.timeout(5):
+            while connected:
+                await asyncio.sleep(0.01)
+    assert METADATA in asked
 
 
 @pytest.mark.parametrize("address", ["", "host:port", ":9092", "127.0.0.1:99999", "127.0.0.1:0"])
