@@ -3,8 +3,8 @@
     .venv/bin/python infra/benchmarks/archive_query.py [--rows 10000000] [--lines 4] [--days 30] [--folder DIR]
 
 Makes an archive of its own with synthetic rows (as the compaction leaves it: a file a line and day, by part), in the
-archive's own schema, then asks through the session that `lineside query` and `lineside part` use: each question with a
-connection of its own, the first one on a cold cache of DuckDB. Times are medians of 5 with the slowest.
+archive's own schema, then asks through the sessions of `lineside query` and `lineside part`, which narrows to the files
+that tell of its part: each question with a connection of its own. Times are medians of 5 with the slowest.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 
 import duckdb
 
-from streams.archive.catalogue import ArchiveFile, Catalogue
+from streams.archive.catalogue import ArchiveFile, Catalogue, part_number
 from streams.archive.compaction import ROW_GROUP
-from streams.archive.session import connect
+from streams.archive.session import Narrow, connect
 from streams.archive.tables import TABLES
 
 REPEAT = 5
@@ -63,9 +63,10 @@ def make(folder: Path, rows: int, lines: int, days: int) -> None:
                 db.execute(f"COPY ({query}) TO '{at}/day.parquet' (COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})")
                 path = at / "day.parquet"
                 sha256 = hashlib.sha256(str(path).encode()).hexdigest()
-                file = ArchiveFile(
-                    str(path.relative_to(folder)), "verdicts", "p1", line, name, per_file, path.stat().st_size, sha256
-                )
+                ids = db.sql(f"SELECT DISTINCT part_id FROM '{path}'").fetchall()
+                parts = frozenset(part_number(part_id) for (part_id,) in ids)
+                place, nbytes = ("verdicts", "p1", line, name), path.stat().st_size
+                file = ArchiveFile(str(path.relative_to(folder)), *place, per_file, nbytes, sha256, parts)
                 catalogue.commit([], [file])
 
 
@@ -74,11 +75,11 @@ def sql_type(arrow: object) -> str:
     return names.get(str(arrow), "TIMESTAMPTZ")
 
 
-def timed(catalogue: Catalogue, sql: str) -> tuple[list[float], int]:
+def timed(catalogue: Catalogue, sql: str, narrow: Narrow) -> tuple[list[float], int]:
     seconds, rows = [], 0
     for _ in range(REPEAT):
         started = time.perf_counter()
-        with connect(catalogue) as db:
+        with connect(catalogue, narrow=narrow) as db:
             rows = db.sql(sql).to_arrow_table().num_rows
         seconds.append(time.perf_counter() - started)
     return seconds, rows
@@ -103,16 +104,16 @@ def main() -> None:
             print(f"made in {time.perf_counter() - started:.0f} s")
             with connect(catalogue) as db:
                 (part,) = db.sql("SELECT part_id FROM verdicts WHERE day = '2026-01-17' LIMIT 1").fetchall()[0]
+            day, history = "WHERE line = 'line-1' AND day = '2026-01-17'", f"WHERE part_id = '{part}'"
+            columns = "SELECT * EXCLUDE (event) FROM verdicts"
             questions = {
-                "a line's day by outcome": "SELECT outcome, count(*) FROM verdicts WHERE line = 'line-1' "
-                "AND day = '2026-01-17' GROUP BY ALL",
-                "a line's day, every row": "SELECT * EXCLUDE (event) FROM verdicts WHERE line = 'line-1' "
-                "AND day = '2026-01-17'",
-                "a part's history": f"SELECT * EXCLUDE (event) FROM verdicts WHERE part_id = '{part}'",
-                "a part's history, with events": f"SELECT * FROM verdicts WHERE part_id = '{part}'",
+                "a line's day by outcome": (f"SELECT outcome, count(*) FROM verdicts {day} GROUP BY ALL", Narrow()),
+                "a line's day, every row": (f"{columns} {day}", Narrow()),
+                "a part's history": (f"{columns} {history}", Narrow(part_id=part)),
+                "a part's history by plain SQL": (f"{columns} {history}", Narrow()),
             }
-            for name, sql in questions.items():
-                seconds, rows = timed(catalogue, sql)
+            for name, (sql, narrow) in questions.items():
+                seconds, rows = timed(catalogue, sql, narrow)
                 print(f"{name}: median {statistics.median(seconds):.3f} s, slowest {max(seconds):.3f} s, {rows} rows")
 
 

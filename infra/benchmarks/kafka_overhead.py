@@ -37,7 +37,7 @@ from streams.app import WorkerOptions, load_artifacts, open_models
 from streams.bus.admin import ensure_topics
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.bus.offsets import end_offsets
-from streams.bus.publisher import Publisher
+from streams.bus.publisher import Delivery, Publisher
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Subscription
 from streams.capture.synthetic import SyntheticOptions, take, trigger
@@ -129,30 +129,35 @@ async def in_process(settings: Settings, run: Bench, max_batch: int, frames: int
     return Measured(frames / seconds, {"in-process": used})
 
 
-async def preload(settings: Settings, pictures: Sequence[bytes], frames: int) -> None:
+def bench_frame(image: bytes, number: int, lines: int = LINES) -> FrameCaptured:
+    """A frame of one of so many lines, in turn."""
+    return FrameCaptured(
+        frame_id=uuid.uuid4(),
+        plant="bench",
+        line=f"line-{number % lines}",
+        station="s",
+        camera="c",
+        sku="k",
+        trigger_seq=number // lines + 1,
+        captured_at=datetime.now(UTC),
+        gateway_ms=0,
+        encoding=Encoding.JPEG,
+        width=640,
+        height=480,
+        image=image,
+        image_sha256=hashlib.sha256(image).hexdigest(),
+    )
+
+
+async def send_frame(publisher: Publisher, frame: FrameCaptured) -> asyncio.Future[Delivery]:
+    return await publisher.send(FRAMES, frame, key=station_key(frame.plant, frame.line, frame.station))
+
+
+async def preload(settings: Settings, pictures: Sequence[bytes], frames: int, lines: int = LINES) -> None:
     await ensure_topics(settings.bootstrap, topic_specs(settings))
     async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
-        sent = []
-        for number in range(frames):
-            image, line = pictures[number % len(pictures)], f"line-{number % LINES}"
-            frame = FrameCaptured(
-                frame_id=uuid.uuid4(),
-                plant="bench",
-                line=line,
-                station="s",
-                camera="c",
-                sku="k",
-                trigger_seq=number // LINES + 1,
-                captured_at=datetime.now(UTC),
-                gateway_ms=0,
-                encoding=Encoding.JPEG,
-                width=640,
-                height=480,
-                image=image,
-                image_sha256=hashlib.sha256(image).hexdigest(),
-            )
-            sent.append(await publisher.send(FRAMES, frame, key=station_key("bench", line, "s")))
-        await asyncio.gather(*sent)
+        made = (bench_frame(pictures[number % len(pictures)], number, lines) for number in range(frames))
+        await asyncio.gather(*[await send_frame(publisher, frame) for frame in made])
 
 
 async def streamed(settings: Settings, run: Bench, broker_pid: int, frames: int) -> Measured:

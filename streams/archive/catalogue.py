@@ -1,4 +1,6 @@
-"""The archive's list of what counts: files, and how far each partition is archived. One SQLite file beside the Parquet.
+"""The archive's list of what counts: files, how far each partition is archived, and where each part is told of.
+
+One SQLite file beside the Parquet.
 
 Place in the flow: the archiver commits a period here in one transaction after its files are whole; readers see
 committed files alone. A file that no row names is the rest of an end without notice, and is removed by the next start.
@@ -9,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -28,7 +31,15 @@ CREATE TABLE IF NOT EXISTS files (
   path TEXT PRIMARY KEY, topic TEXT, plant TEXT, line TEXT, day TEXT, rows INTEGER, bytes INTEGER, sha256 TEXT)
   WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS files_by_topic ON files (topic, plant, line, day);
+CREATE TABLE IF NOT EXISTS places (
+  id INTEGER PRIMARY KEY, plant TEXT, line TEXT, day TEXT, UNIQUE (plant, line, day));
+CREATE TABLE IF NOT EXISTS parts (part INTEGER, place INTEGER, PRIMARY KEY (part, place)) WITHOUT ROWID;
 """
+
+
+_OF_PART = (
+    "(plant, line, day) IN (SELECT plant, line, day FROM places JOIN parts ON parts.place = places.id WHERE part = ?)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,10 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """One Parquet file; `path` is relative to the archive, `topic` may also be `pictures`."""
+    """One Parquet file; `path` is relative to the archive, `topic` may also be `pictures`.
+
+    `parts`, of a new file alone: the numbers of the parts that it tells of (`part_number`).
+    """
 
     path: str
     topic: str
@@ -62,6 +76,12 @@ class ArchiveFile:
     rows: int
     bytes: int
     sha256: str
+    parts: frozenset[int] = field(default=frozenset(), compare=False, repr=False)
+
+
+def part_number(part_id: str) -> int:
+    """The number under which a part is indexed: 64 bits of a digest. Two parts may share one, at no harm."""
+    return int.from_bytes(hashlib.blake2b(part_id.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 class Catalogue:
@@ -132,9 +152,19 @@ class Catalogue:
         line: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        part_id: str | None = None,
     ) -> list[ArchiveFile]:
-        """Committed files of a topic, oldest day first; `since` and `until` are days, both inclusive."""
-        wanted = {"plant = ?": plant, "line = ?": line, "day >= ?": since, "day <= ?": until}
+        """Committed files of a topic, oldest day first; `since` and `until` are days, both inclusive.
+
+        With `part_id` those of the lines and days that tell of a part, found without a look into any file.
+        """
+        wanted: dict[str, str | int | None] = {
+            "plant = ?": plant,
+            "line = ?": line,
+            "day >= ?": since,
+            "day <= ?": until,
+        }
+        wanted[_OF_PART] = None if part_id is None else part_number(part_id)
         asked = {clause: value for clause, value in wanted.items() if value is not None}
         sql = " AND ".join(["topic = ?", *asked])
         rows = self._db.execute(
@@ -163,10 +193,14 @@ class Catalogue:
             self._add([new])
 
     def _add(self, files: Iterable[ArchiveFile]) -> None:
-        self._db.executemany(
-            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(f.path, f.topic, f.plant, f.line, f.day, f.rows, f.bytes, f.sha256) for f in files],
-        )
+        for f in files:
+            place = (f.plant, f.line, f.day)
+            row = (f.path, f.topic, *place, f.rows, f.bytes, f.sha256)
+            self._db.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR IGNORE INTO places (plant, line, day) VALUES (?, ?, ?)", place)
+            at = self._db.execute("SELECT id FROM places WHERE (plant, line, day) = (?, ?, ?)", place).fetchone()
+            parts = [(part, *at) for part in sorted(f.parts)]
+            self._db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", parts)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

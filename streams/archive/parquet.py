@@ -10,14 +10,14 @@ import errno
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from streams.archive.catalogue import ArchiveFile
+from streams.archive.catalogue import ArchiveFile, part_number
 from streams.arrow import table_of
 from streams.errors import OperatorError
 
@@ -31,7 +31,8 @@ Place = tuple[str, str, str]  # plant, line, day
 class _Open:
     path: Path
     writer: pq.ParquetWriter
-    waiting: list[Sequence[Any]]
+    waiting: list[Sequence[Any]] = field(default_factory=list)
+    parts: set[int] = field(default_factory=set)
     rows: int = 0
 
 
@@ -42,6 +43,7 @@ class PeriodFiles:
         self._archive = archive
         self._topic = topic
         self._schema = schema
+        self._part = schema.get_field_index("part_id")  # -1: the table tells of no part
         self._name = name
         self._open: dict[Place, _Open] = {}
 
@@ -51,6 +53,8 @@ class PeriodFiles:
             self._open[place] = self._opened(place)
         file = self._open[place]
         file.waiting.append(row)
+        if self._part >= 0 and row[self._part]:
+            file.parts.add(part_number(row[self._part]))
         if len(file.waiting) >= ROW_GROUP:
             self._write(file)
 
@@ -67,7 +71,7 @@ class PeriodFiles:
             writer = pq.ParquetWriter(path.with_name(path.name + UNFINISHED), self._schema, compression=COMPRESSION)
         except OSError as error:
             raise full(self._archive, error) from error
-        return _Open(path, writer, [])
+        return _Open(path, writer)
 
     def _write(self, file: _Open) -> None:
         try:
@@ -87,7 +91,7 @@ class PeriodFiles:
         named = settled(self._archive, unfinished, file.path, self._topic, place)
         if named.rows != file.rows:
             raise OperatorError(f"{file.path} holds {named.rows} rows where {file.rows} were written; see the disk")
-        return named
+        return replace(named, parts=frozenset(file.parts))
 
 
 def settled(archive: Path, unfinished: Path, path: Path, topic: str, place: Place) -> ArchiveFile:

@@ -8,7 +8,7 @@ view as an Arrow table. Nothing but the archive can be read, and no extension is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
@@ -24,12 +24,13 @@ _PICTURE_COLUMNS = "kept_for, inclusion_probability, picture_ref, picture_sha256
 
 @dataclass(frozen=True, slots=True)
 class Narrow:
-    """Which files a session sees at all: of a plant, a line, and days (inclusive, as 2026-03-01)."""
+    """Which files a session sees at all: of a plant, a line, and days (inclusive, as 2026-03-01), or about a part."""
 
     plant: str | None = None
     line: str | None = None
     since: str | None = None
     until: str | None = None
+    part_id: str | None = None
 
 
 def connect(
@@ -84,7 +85,7 @@ def _view(
 
 
 def _paths(archive: Catalogue, name: str, narrow: Narrow) -> list[Path]:
-    files = archive.files(name, plant=narrow.plant, line=narrow.line, since=narrow.since, until=narrow.until)
+    files = archive.files(name, **asdict(narrow))
     return [archive.folder.resolve() / file.path for file in files]
 
 

@@ -6,7 +6,6 @@ Used by the publisher, the subscriber and the control reader before they start c
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any

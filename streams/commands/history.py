@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from streams.archive.catalogue import where_there
 from streams.archive.part import QUERIES, Step, in_order, is_about, step_of_event, step_of_row
 from streams.archive.recent import recent
-from streams.archive.session import VIEWS, ask, connect
+from streams.archive.session import VIEWS, Narrow, ask, connect
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Subscription
 from streams.commands.ui import Ui
@@ -69,7 +69,12 @@ def _named(sql: str) -> set[str]:
 
 
 @contextlib.contextmanager
-def _session(settings: Settings, names: set[str], use_recent: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+def _session(
+    settings: Settings,
+    names: set[str],
+    use_recent: bool,
+    narrow: Narrow = Narrow(),  # noqa: B008  # frozen
+) -> Iterator[duckdb.DuckDBPyConnection]:
     with where_there(settings.archive_dir) as archive:
         tables: dict[str, pa.Table] = {}
         if use_recent:
@@ -79,7 +84,7 @@ def _session(settings: Settings, names: set[str], use_recent: bool) -> Iterator[
                 if archive is None:
                     raise
                 log.warning("what is not archived yet is left out: %s", error)
-        with connect(archive, tables) as db:
+        with connect(archive, tables, narrow) as db:
             yield db
 
 
@@ -113,7 +118,7 @@ def part_steps(settings: Settings, part_id: str) -> list[Step]:
     """All that is known of a part, oldest first."""
     recipes = asyncio.run(recipe_book(settings, None))
     steps: list[Step] = []
-    with _session(settings, set(QUERIES), use_recent=True) as db:
+    with _session(settings, set(QUERIES), True, Narrow(part_id=part_id)) as db:
         for table, sql in QUERIES.items():
             rows = db.sql(sql, params={"part": part_id}).to_arrow_table().to_pylist()
             steps += [step_of_row(table, row, recipes) for row in rows]

@@ -20,6 +20,7 @@ class Budget:
 
     max_bytes: int
     max_s: float
+    least: int = SMALLEST_LIMIT  # frames that may be under way at any rate
     frames: int = 0
     bytes: int = 0
     rate: float = 0.0  # frames per second while busy
@@ -29,7 +30,7 @@ class Budget:
     @property
     def limit(self) -> int:
         """Most frames that may be under way."""
-        return max(SMALLEST_LIMIT, int(self.rate * self.max_s)) if self.rate else FIRST_LIMIT
+        return max(self.least, int(self.rate * self.max_s) if self.rate else FIRST_LIMIT)
 
     def admits(self, nbytes: int) -> bool:
         """True where one more frame of this size may join; a frame larger than the budget may join alone."""

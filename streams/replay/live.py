@@ -10,24 +10,11 @@ import pyarrow as pa
 from schemas.records import VerdictIssued
 from streams.archive.log import TopicLog
 from streams.arrow import table_of
+from streams.replay.coverage import FRAMES
 from streams.replay.selection import Selection
 
 CHUNK = 50_000
-VERDICTS = pa.schema(
-    [
-        ("frame_id", pa.string()),
-        ("attempt", pa.int64()),
-        ("partition", pa.int64()),
-        ("offset", pa.int64()),
-        ("appended_at", pa.timestamp("ms", tz="UTC")),
-        ("plant", pa.string()),
-        ("line", pa.string()),
-        ("station", pa.string()),
-        ("sku", pa.string()),
-        ("part_id", pa.string()),
-        ("outcome", pa.string()),
-    ]
-)
+VERDICTS = pa.schema([field for field in FRAMES if field.name not in ("picture", "inclusion_probability")])
 
 
 async def live_verdicts(

@@ -39,6 +39,7 @@ from streams.topics import FRAMES
 
 COMMIT_S = 1.0
 LOOK_S = 0.5  # between two looks whether the others are done
+BATCHES_AHEAD = 8  # with fewer the engine waits for frames while a fetch or the broker's answer is under way (measured)
 NO_LIMIT_S = 300.0  # for one batch: at the lowest priority it may wait for the line
 
 
@@ -133,7 +134,8 @@ class ReplayWorker:
         published: dict[int, dict[VerdictAt, VerdictIssued]] = {
             p: await tail.published(p, self._frames_topic, start) for p, start in starts.items()
         }
-        budget = Budget(self._settings.inflight_max_bytes, self._settings.inflight_max_s)
+        ahead = BATCHES_AHEAD * self._settings.max_batch
+        budget = Budget(self._settings.inflight_max_bytes, self._settings.inflight_max_s, ahead)
         pipeline = Pipeline(self._task.run, self._judge, out, budget, Pace(self._task.speed).wait)
         before = self.done
         with where_there(self._settings.archive_dir) as archive:
