@@ -1,6 +1,7 @@
 """Was this decision what its picture, model and recipe give? What was against what came. Pure.
 
-On the engine that decided, the same bits are expected; on another one, scores within the model's tolerance.
+The same bits are expected of the engine that decided, on the same kind of processor; of others, scores within the
+model's tolerance.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class Answer(StrEnum):
     """What a rebuilding says."""
 
     SAME = "SAME"  # bit for bit
-    WITHIN_TOLERANCE = "WITHIN_TOLERANCE"  # the same decision by another engine, scores within the tolerance
+    WITHIN_TOLERANCE = "WITHIN_TOLERANCE"  # the same decision, scores within what engines may differ by
     DIFFERENT = "DIFFERENT"
     NOT_SCORED = "NOT_SCORED"  # no model made it: late, or nobody might decide
     FRAME_GONE = "FRAME_GONE"
@@ -50,12 +51,11 @@ class Rebuilt:
 def judged_again(was: VerdictIssued, judgement: Judgement, provenance: Provenance, tolerance: float) -> Rebuilt:
     """Compares a verdict with its decision made again."""
     largest = _largest(was.scores, judgement.scores)
-    same_engine = (was.device, was.precision) == (provenance.device, provenance.precision)
     figures: dict[str, Any] = {
         "was": was.outcome.value,
         "came": judgement.outcome.value,
         "largest": largest,
-        "tolerance": 0.0 if same_engine else tolerance,
+        "tolerance": tolerance,
     }
     if was.preprocess_sha256 != provenance.preprocess_sha256:
         said = f"the preprocessing has changed: {was.preprocess_sha256} then, {provenance.preprocess_sha256} now"
@@ -64,13 +64,14 @@ def judged_again(was: VerdictIssued, judgement: Judgement, provenance: Provenanc
     again = (judgement.outcome, judgement.reason, [f.label for f in judgement.findings])
     if decided != again or largest is None:
         return Rebuilt(Answer.DIFFERENT, f"decided was {was.outcome}, it comes out as {judgement.outcome}", **figures)
-    engine = f"{was.device} {was.precision}"
-    if largest == 0.0 and dict(was.scores) == dict(judgement.scores):
-        return Rebuilt(Answer.SAME, f"the same decision and the same scores, bit for bit ({engine})", **figures)
-    if same_engine or largest > tolerance:
-        said = f"scores differ by up to {largest:.2g}, allowed are {figures['tolerance']:.2g}"
+    then, now = f"{was.device} {was.precision}", f"{provenance.device} {provenance.precision}"
+    if largest == 0.0:
+        return Rebuilt(Answer.SAME, f"the same decision and the same scores, bit for bit ({now})", **figures)
+    if largest > tolerance:
+        said = f"scores differ by up to {largest:.2g}, allowed are {tolerance:.2g}"
         return Rebuilt(Answer.DIFFERENT, said, **figures)
-    said = f"the same decision, scores within {largest:.2g} (another engine than {engine}; allowed {tolerance:.2g})"
+    why = f"{then} then, {now} now" if then != now else f"{now} on another processor or of another version"
+    said = f"the same decision, scores within {largest:.2g} of {tolerance:.2g} allowed, not bit for bit: {why}"
     return Rebuilt(Answer.WITHIN_TOLERANCE, said, **figures)
 
 

@@ -6,12 +6,16 @@ Asks the broker only for offsets and times, never for records. One question at a
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from dataclasses import dataclass
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.bus.connect import log_reader, partitions_of, reaching, start_consumer, stop_consumer
+
+PARTITIONS_S = 60.0  # how late a topic's new partition may be seen; asking costs a connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Landmarks:
         self._topic = topic
         self._lock = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
+        self._tps: list[TopicPartition] = []
+        self._asked_s = -math.inf
 
     async def __aenter__(self) -> Self:
         """Connects; BrokerUnreachableError where no Kafka answers."""
@@ -58,7 +64,10 @@ class Landmarks:
         return {tp.partition: At(at.offset, at.timestamp) if (at := found.get(tp)) else None for tp in tps}
 
     async def _partitions(self) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, p) for p in await partitions_of(self._bootstrap, self._topic)]
+        if time.monotonic() - self._asked_s > PARTITIONS_S:
+            self._tps = [TopicPartition(self._topic, p) for p in await partitions_of(self._bootstrap, self._topic)]
+            self._asked_s = time.monotonic()
+        return self._tps
 
     @property
     def _started(self) -> AIOKafkaConsumer:

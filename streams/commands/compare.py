@@ -18,7 +18,7 @@ from streams.commands.ui import Ui
 from streams.errors import CallerError
 from streams.inspection.decide import LIVE
 from streams.replay.comparison import Comparison, compare
-from streams.replay.decided import Decisions, Pair, decisions_of, paired
+from streams.replay.decided import Decisions, Pair, decisions_of
 from streams.replay.flip_pictures import pictures_of
 from streams.replay.page import answer, comparison_page, estimate, interval, p_value, whatif_page
 from streams.replay.runs import SCHEMA, Run, open_run
@@ -68,8 +68,7 @@ def compare_runs(settings: Settings, options: CompareOptions) -> None:
     compared = compare(decided_a, decided_b, truths, intersect=options.intersect, by=options.by)
     if options.html:
         shown = asyncio.run(_pictures(settings, compared.flipped[: options.flips]))
-        pairs = paired(decided_a, decided_b, options.intersect)
-        page = comparison_page(compared, pairs, run_b.info, lambda pair: shown[pair.a.key], options.flips)
+        page = comparison_page(compared, run_b.info, lambda pair: shown[pair.a.key], options.flips)
         _write(options.html, page)
     if options.as_json:
         print(json.dumps(compared.to_json(), indent=2, default=str))
@@ -115,45 +114,51 @@ async def _pictures(settings: Settings, pairs: Sequence[Pair]) -> dict[Any, byte
 
 def show(compared: Comparison, html: Path | None) -> None:
     """The figures on a terminal."""
-    ui, whole = Ui(), compared.whole
-    rows = [
-        ("answer", answer(compared)),
-        ("pairs", f"{compared.pairs}, decided alike {whole.same}"),
-        (
-            "pass with one alone",
-            f"{compared.a} {whole.passes_only_a}, {compared.b} {whole.passes_only_b}, p {p_value(whole.p)}",
-        ),
-        (
-            "changes",
-            ", ".join(f"{change} {n}" for change, n in compared.matrix.items() if len(set(change.split(">"))) > 1)
-            or "none",
-        ),
-        (f"escape {compared.a}", estimate(compared.rates_a.escape.estimate)),
-        (f"escape {compared.b}", estimate(compared.rates_b.escape.estimate)),
-        ("escape difference", interval(compared.escape_difference)),
-        (f"overkill {compared.a}", estimate(compared.rates_a.overkill.estimate)),
-        (f"overkill {compared.b}", estimate(compared.rates_b.overkill.estimate)),
-        ("overkill difference", interval(compared.overkill_difference)),
-        (
-            "truth",
-            f"{compared.truth_n} frames by {compared.truth_by}, {compared.truth_left_out} of unknown probability",
-        ),
-        (
-            "score shift",
-            f"mean {compared.shift.mean:+.4f}, largest {compared.shift.largest:+.4f}" if compared.shift.n else "n/a",
-        ),
-        ("no decision", f"{compared.a} {dict(compared.left_out_a)}, {compared.b} {dict(compared.left_out_b)}"),
-    ]
-    if why := compared.rates_b.escape.why_not or compared.rates_a.escape.why_not:
-        rows.append(("no rates", why))
-    groups = [g for g in compared.groups if g.passes_only_a or g.passes_only_b]
-    rows += [
-        (f"{g.group} {g.value}", f"{g.pairs} pairs, {g.passes_only_a} / {g.passes_only_b}, p {p_value(g.p_adjusted)}")
-        for g in groups
-    ]
-    ui.table(f"{compared.a} against {compared.b}", rows)
+    ui = Ui()
+    ui.table(f"{compared.a} against {compared.b}", [*_whole(compared), *_rates(compared), *_groups(compared)])
     if html:
         ui.say(f"Report: {html}")
+
+
+def _whole(c: Comparison) -> list[tuple[str, str]]:
+    changes = [f"{change} {n}" for change, n in c.matrix.items() if len(set(change.split(">"))) > 1]
+    shift = f"mean {c.shift.mean:+.4f}, largest {c.shift.largest:+.4f}" if c.shift.n else "n/a"
+    left_out = [
+        f"{run} {reason} {n}" for run, by in ((c.a, c.left_out_a), (c.b, c.left_out_b)) for reason, n in by.items()
+    ]
+    alone = f"{c.a} {c.whole.passes_only_a}, {c.b} {c.whole.passes_only_b}, p {p_value(c.whole.p)}"
+    return [
+        ("answer", answer(c)),
+        ("pairs", f"{c.pairs}, decided alike {c.whole.same}"),
+        ("pass with one alone", alone),
+        ("changes", ", ".join(changes) or "none"),
+        ("score shift", shift),
+        ("no decision", ", ".join(left_out) or "none"),
+    ]
+
+
+def _rates(c: Comparison) -> list[tuple[str, str]]:
+    truth = f"{c.truth_n} frames by {c.truth_by}, {c.truth_left_out} of unknown probability"
+    if why := c.rates_b.escape.why_not or c.rates_a.escape.why_not:
+        return [("truth", truth), ("no rates", why)]
+    return [
+        ("truth", truth),
+        (f"escape {c.a}", estimate(c.rates_a.escape.estimate)),
+        (f"escape {c.b}", estimate(c.rates_b.escape.estimate)),
+        ("escape difference", interval(c.escape_difference)),
+        (f"overkill {c.a}", estimate(c.rates_a.overkill.estimate)),
+        (f"overkill {c.b}", estimate(c.rates_b.overkill.estimate)),
+        ("overkill difference", interval(c.overkill_difference)),
+    ]
+
+
+def _groups(c: Comparison) -> list[tuple[str, str]]:
+    """Groups in which something flips."""
+    return [
+        (f"{g.group} {g.value}", f"{g.pairs} pairs, {g.passes_only_a} / {g.passes_only_b}, p {p_value(g.p_adjusted)}")
+        for g in c.groups
+        if g.passes_only_a or g.passes_only_b
+    ]
 
 
 def what_if(settings: Settings, options: WhatIfOptions) -> None:

@@ -20,10 +20,9 @@ STYLE: Any = {
     "axes.spines.right": False,
 }
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b7280"  # Okabe and Ito
-F64 = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def shift_chart(shifts: F64, a: str, b: str) -> str:
+def shift_chart(shifts: Sequence[float], a: str, b: str) -> str:
     """How far scores moved, as a histogram with a logarithmic count."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 2.6), layout="constrained")

@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from schemas.records import Outcome
 from streams.replay.decided import Decisions, Pair, paired
 from streams.replay.truth import Rates, Truths, difference, rates
 
-ORDER = (Outcome.OK, Outcome.UNSURE, Outcome.NG, Outcome.ERROR)
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 SLICES = ("camera", "view", "station", "day", "recipe_version")
 
@@ -63,6 +61,7 @@ class Comparison:
     whole: Flips
     groups: tuple[Flips, ...]
     shift: Shift
+    shifts: tuple[float, ...]  # the defect scores of B less those of A
     truth_by: str
     truth_n: int
     truth_left_out: int
@@ -73,8 +72,8 @@ class Comparison:
     flipped: tuple[Pair, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the flipped frames' scores."""
-        plain = {name: getattr(self, name) for name in self.__slots__ if name != "flipped"}
+        """Everything but the single frames' scores."""
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("flipped", "shifts")}
         for name in ("whole", "shift"):
             plain[name] = asdict(plain[name])
         plain["groups"] = [asdict(group) for group in self.groups]
@@ -95,6 +94,7 @@ def compare(
     of_a = {pair.a.key: pair.a for pair in pairs}
     of_b = {pair.b.key: pair.b for pair in pairs}
     rates_a, rates_b = rates(of_a, truths), rates(of_b, truths)
+    shifts = tuple(p.b.score - p.a.score for p in pairs if p.a.score is not None and p.b.score is not None)
     known = not rates_a.escape.why_not and not rates_b.escape.why_not
     return Comparison(
         a=a.run,
@@ -107,7 +107,8 @@ def compare(
         matrix={f"{x}>{y}": n for (x, y), n in sorted(Counter((p.a.outcome, p.b.outcome) for p in pairs).items())},
         whole=flips_of("all", "all", pairs),
         groups=_groups(pairs, by),
-        shift=_shift(pairs),
+        shift=_shift(shifts),
+        shifts=shifts,
         truth_by=truths.by,
         truth_n=sum(pair.a.key in truths.of for pair in pairs),
         truth_left_out=truths.unknown_probability,
@@ -166,17 +167,11 @@ def _with(flips: Flips, p_adjusted: float | None) -> Flips:
     return Flips(**{**asdict(flips), "p_adjusted": p_adjusted})
 
 
-def shifts_of(pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Defect score of B less that of A, [n]."""
-    return np.array([p.b.score - p.a.score for p in pairs if p.a.score is not None and p.b.score is not None])
-
-
-def _shift(pairs: Sequence[Pair]) -> Shift:
-    shifts = shifts_of(pairs)
-    if not len(shifts):
+def _shift(shifts: Sequence[float]) -> Shift:
+    if not shifts:
         return Shift(0, None, {}, None)
     quantiles = dict(zip((f"{q:g}" for q in QUANTILES), np.quantile(shifts, QUANTILES).tolist(), strict=True))
-    return Shift(len(shifts), float(shifts.mean()), quantiles, float(shifts[np.abs(shifts).argmax()]))
+    return Shift(len(shifts), float(np.mean(shifts)), quantiles, max(shifts, key=abs))
 
 
 def _most_changed(pair: Pair) -> tuple[bool, float, str]:

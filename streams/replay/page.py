@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from schemas.records import Estimate
 from streams.replay.charts import curve_chart, shift_chart
-from streams.replay.comparison import Comparison, shifts_of
+from streams.replay.comparison import Comparison
 from streams.replay.decided import Pair
 from streams.replay.whatif import Point
 
@@ -28,18 +28,15 @@ class Shown:
     why: str
 
 
-def comparison_page(
-    compared: Comparison, pairs: Sequence[Pair], info: Mapping[str, Any], picture_of: PictureOf, most: int
-) -> str:
+def comparison_page(compared: Comparison, info: Mapping[str, Any], picture_of: PictureOf, most: int) -> str:
     """The report; at most `most` flipped frames with their pictures."""
-    shifts = shifts_of(pairs)
     return _page(
         "comparison.html.jinja",
         c=compared,
         info=info,
         answer=answer(compared),
         shown=[_shown(pair, picture_of) for pair in compared.flipped[:most]],
-        chart=shift_chart(shifts, compared.a, compared.b) if len(shifts) else "",
+        chart=shift_chart(compared.shifts, compared.a, compared.b) if compared.shifts else "",
     )
 
 

@@ -13,7 +13,7 @@ from streams.errors import CallerError
 from streams.inspection.decide import LIVE
 
 RUN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_OFFSETS = re.compile(r"(\d+):(\d+)-(\d+)")
+_OFFSETS = re.compile(r"([0-9]{1,5}):([0-9]{1,18})-([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,8 @@ def parse_offsets(texts: list[str]) -> dict[int, tuple[int, int]] | None:
         if not (match := _OFFSETS.fullmatch(text)):
             raise CallerError(f"--offsets needs PARTITION:FIRST-LAST, such as 3:1000-1999; came {text!r:.80}")
         partition, first, last = map(int, match.groups())
+        if last < first:
+            raise CallerError(f"--offsets {text!r} ends before it begins")
         found[partition] = (first, last + 1)
     return found or None
 
@@ -128,4 +130,4 @@ def check_run(run: str) -> str:
 def default_run(model_id: str, now: datetime) -> str:
     """A name for a run: its model and the time."""
     name = re.sub(r"[^a-z0-9]+", "-", model_id.lower()).strip("-")[:24].strip("-") or "run"
-    return f"{name}-{now.astimezone(UTC):%m%d-%H%M%S}"
+    return check_run(f"{name.replace('shadow', 'run')}-{now.astimezone(UTC):%m%d-%H%M%S}")

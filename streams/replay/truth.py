@@ -41,7 +41,6 @@ class Truths:
     by: str
     of: Mapping[Key, Truth]
     unknown_probability: int = 0
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def by_people(
 
 def rates(decisions: Mapping[Key, Decision], truths: Truths) -> Rates:
     """The rates of one run. None, with the reason, where no passed frame tells of escapes."""
-    known = [(d, t) for key, d in decisions.items() if (t := truths.of.get(key)) and t.probability]
+    known = _known(decisions, truths)
     counts = dict(Counter(f"{'bad' if t.bad else 'good'} {d.outcome.value}" for d, t in known))
     if why := _refusal(known, truths):
         nothing = Rate(Estimate(), why)
@@ -136,7 +135,11 @@ def difference(
 
 def refusal(decisions: Mapping[Key, Decision], truths: Truths) -> str:
     """Why rates of these decisions can't be estimated; empty where they can."""
-    return _refusal([(d, t) for key, d in decisions.items() if (t := truths.of.get(key)) and t.probability], truths)
+    return _refusal(_known(decisions, truths), truths)
+
+
+def _known(decisions: Mapping[Key, Decision], truths: Truths) -> list[tuple[Decision, Truth]]:
+    return [(d, t) for key, d in decisions.items() if (t := truths.of.get(key)) and t.probability]
 
 
 def _refusal(known: list[tuple[Decision, Truth]], truths: Truths) -> str:

@@ -77,7 +77,7 @@ async def test_archive_replay_and_compare_killed_anywhere_end_as_undisturbed(
         assert found == catalogue.paths()
 
     replay = ["-m", "streams.cli", "replay", "--model", str(model), "--recipe", "model", "--precision", "fp32", "--run"]
-    await asyncio.to_thread(killed_until_done, settings, [*replay, "calm"], [])
+    await asyncio.to_thread(killed_until_done, settings, [*replay, "calm", "--workers", "2"], [])
     kills = await asyncio.to_thread(
         killed_until_done, settings, [*replay, "storm"], [3.0 + dice.random() * 6 for _ in range(6)]
     )
