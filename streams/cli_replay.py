@@ -72,6 +72,10 @@ def replay(
     `lineside replay --from 2026-03-01T06:00Z --to 2026-03-01T14:00Z --model models/c --recipe model --run trial-7`,
     `lineside replay --set suspects.parquet --model models/candidate --dry-run`.
     """
+    from streams.commands.yielding import in_a_session_of_its_own
+
+    if yields and not (list_ or dry_run):
+        in_a_session_of_its_own()  # before anything starts a thread
     from streams.commands import replay as command
     from streams.commands.replay_report import list_runs
     from streams.commands.sampler import parse_time

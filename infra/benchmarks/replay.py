@@ -98,7 +98,7 @@ async def rate(settings: Settings, run: Bench, options: argparse.Namespace) -> N
 
 
 async def shared(settings: Settings, run: Bench, workers: int) -> float:
-    """Verdicts a second by so many workers of a core each, once all are at work: over the last half of the verdicts."""
+    """Verdicts a second by so many workers of a core each, once all are at work: over the last third of the verdicts."""
     name = f"r{uuid.uuid4().hex[:8]}"
     processes = [begin(settings, run, name, {0})]
     while not folder_of(settings, name).exists:
@@ -107,7 +107,7 @@ async def shared(settings: Settings, run: Bench, workers: int) -> float:
     for process in processes:
         assert await asyncio.to_thread(process.wait) == 0
     times = await appended(settings, name)
-    return per_second(times[len(times) // 2 :])
+    return per_second(times[2 * len(times) // 3 :])
 
 
 async def growth(settings: Settings, run: Bench, options: argparse.Namespace) -> None:

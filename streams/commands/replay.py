@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +17,7 @@ from streams.bus.offsets import end_offsets
 from streams.commands.replay_report import show_coverage, show_done
 from streams.commands.replay_workers import Workers
 from streams.commands.ui import Ui
+from streams.commands.yielding import yield_to_the_line
 from streams.errors import CallerError
 from streams.inspection.engine_room import ServingModel
 from streams.replay.coverage import coverage, readable
@@ -216,12 +215,3 @@ def _info(
         "frames": readable(planned.frames),
         "coverage": [row.to_json() for row in coverage(planned.frames)],
     }
-
-
-def yield_to_the_line() -> None:
-    """From now on this process and its threads get what the machine's other programs leave over."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    with contextlib.suppress(OSError):
-        os.nice(19)
