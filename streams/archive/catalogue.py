@@ -22,18 +22,19 @@ from streams.archive.periods import Period
 from streams.errors import CallerError, OperatorError
 
 NAME = "catalogue.sqlite"
+FORMAT = 2
 _TABLES = """
-CREATE TABLE IF NOT EXISTS origin (cluster TEXT NOT NULL, prefix TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS stretches (
+CREATE TABLE origin (cluster TEXT NOT NULL, prefix TEXT NOT NULL);
+CREATE TABLE stretches (
   topic TEXT, partition INTEGER, start_ms INTEGER, end_ms INTEGER, low INTEGER, high INTEGER, rows INTEGER,
   passed_over INTEGER, expired INTEGER, sha256 TEXT, PRIMARY KEY (topic, partition, start_ms)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS files (
+CREATE TABLE files (
   path TEXT PRIMARY KEY, topic TEXT, plant TEXT, line TEXT, day TEXT, rows INTEGER, bytes INTEGER, sha256 TEXT)
   WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS files_by_topic ON files (topic, plant, line, day);
-CREATE TABLE IF NOT EXISTS places (
+CREATE INDEX files_by_topic ON files (topic, plant, line, day);
+CREATE TABLE places (
   id INTEGER PRIMARY KEY, plant TEXT, line TEXT, day TEXT, UNIQUE (plant, line, day));
-CREATE TABLE IF NOT EXISTS parts (part INTEGER, place INTEGER, PRIMARY KEY (part, place)) WITHOUT ROWID;
+CREATE TABLE parts (part INTEGER, place INTEGER, PRIMARY KEY (part, place)) WITHOUT ROWID;
 """
 
 
@@ -90,17 +91,30 @@ class Catalogue:
     def __init__(self, folder: Path, *, writing: bool = False) -> None:
         """CallerError where there is no archive to read, where another archiver writes, or for one that can't be."""
         self.folder = folder
-        if not writing and not (folder / NAME).is_file():
+        if not writing and not _is_there(folder):
             raise CallerError(f"there is no archive in {folder}; `lineside archive` makes one")
         self._lock = _locked(folder) if writing else None
         try:
             self._db = sqlite3.connect(folder / NAME, timeout=30.0, isolation_level=None, check_same_thread=False)
             if writing:
-                self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
-                self._db.executescript(_TABLES)
+                self._make_tables()
+                self._db.execute("PRAGMA journal_mode=WAL")
+            (came,) = self._db.execute("PRAGMA user_version").fetchone()
         except sqlite3.Error as error:
+            self.close()
             raise OperatorError(f"the archive's list {folder / NAME} can't be used: {error}") from error
+        if came != FORMAT:
+            self.close()
+            raise CallerError(
+                f"the archive {folder} has format {came}, this program reads and writes format {FORMAT}: let the"
+                " version that made it work on it, or choose another folder with LINESIDE_ARCHIVE"
+            )
+
+    def _make_tables(self) -> None:
+        """Of a new archive; another format stays as it is."""
+        if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
 
     def close(self) -> None:
         self._db.close()
@@ -218,7 +232,12 @@ class Catalogue:
 
 def where_there(folder: Path) -> contextlib.AbstractContextManager[Catalogue | None]:
     """The archive in a folder for reading, None where there is none."""
-    return Catalogue(folder) if (folder / NAME).is_file() else contextlib.nullcontext()
+    return Catalogue(folder) if _is_there(folder) else contextlib.nullcontext()
+
+
+def _is_there(folder: Path) -> bool:
+    """Tables come whole: until then the file is empty."""
+    return (folder / NAME).is_file() and (folder / NAME).stat().st_size > 0
 
 
 def _counts(stretch: Stretch) -> tuple[int, int, int, int, int, str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streams.archive.catalogue import ArchiveFile, Catalogue, Stretch, part_number, where_there
+from streams.archive.catalogue import NAME, ArchiveFile, Catalogue, Stretch, part_number, where_there
 from streams.archive.periods import Period
-from streams.errors import CallerError
+from streams.errors import CallerError, OperatorError
 
 PERIOD = Period(0, 1000)
 
@@ -79,6 +80,28 @@ def test_where_no_archive_is_none_is_made_by_looking(tmp_path: Path) -> None:
     with pytest.raises(CallerError, match="there is no archive in"):
         Catalogue(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_an_archive_whose_making_was_cut_off_is_none_yet_and_is_made_by_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / NAME).touch()
+    with where_there(tmp_path) as found:
+        assert found is None
+    with Catalogue(tmp_path, writing=True) as opened:
+        assert opened.paths() == set()
+
+
+def test_another_format_or_no_sqlite_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / NAME) as old:
+        old.execute("CREATE TABLE files (path TEXT)")
+    old.close()
+    for writing in (False, True):
+        with pytest.raises(CallerError, match="has format 0, this program reads and writes format 2"):
+            Catalogue(tmp_path, writing=writing)
+    (tmp_path / NAME).write_bytes(b"no list of an archive" * 99)
+    for writing in (False, True):
+        with pytest.raises(OperatorError, match="can't be used"):
+            Catalogue(tmp_path, writing=writing)
+    assert (tmp_path / NAME).read_bytes().startswith(b"no list")
 
 
 def test_files_are_narrowed_by_line_and_days(catalogue: Catalogue) -> None:
