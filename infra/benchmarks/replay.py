@@ -98,7 +98,7 @@ async def rate(settings: Settings, run: Bench, options: argparse.Namespace) -> N
 
 
 async def shared(settings: Settings, run: Bench, workers: int) -> float:
-    """Verdicts a second by so many workers of a core each, once all are at work: over the last third of the verdicts."""
+    """Verdicts a second by so many workers of a core each, once all are at work: over the last third of them."""
     name = f"r{uuid.uuid4().hex[:8]}"
     processes = [begin(settings, run, name, {0})]
     while not folder_of(settings, name).exists:
