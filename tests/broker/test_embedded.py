@@ -23,11 +23,12 @@ from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.errors import BrokerUnreachableError, CallerError, OperatorError
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 broker = EmbeddedBroker(BrokerConfig(Path(sys.argv[1])))
 broker.start()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the background inherit that it is ignored
 try:  # from before the first word that the test waits for: its signal may come with it
     print(broker.pid, broker.bootstrap_servers, flush=True)
     if "fork" in sys.argv:  # a forked child keeps all file descriptors open
