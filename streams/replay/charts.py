@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from streams.replay.whatif import Point
 
@@ -31,6 +32,8 @@ def shift_chart(shifts: Sequence[float], a: str, b: str) -> str:
         axes.axvline(0, color=GREY, linewidth=0.8)
         axes.set_xlabel(f"defect score of {b} less that of {a}")
         axes.set_ylabel("frames (log)")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_title(f"Score shift, n = {len(shifts)}", loc="left", fontsize=9)
         return _svg(figure)
 
