@@ -101,7 +101,7 @@ def show_letter(settings: Settings, place: Place, out: Path | None, as_json: boo
     """One letter whole; with `out` its original bytes are written there."""
     codec = codec_for(settings)
     (entry,) = asyncio.run(letters(settings, codec, Asked(places=[place])))
-    record = asyncio.run(_whole(settings, codec, place))
+    record = asyncio.run(_read(settings, codec, place))
     if out:
         if record.value is None:
             raise CallerError(f"letter {place} has no bytes to write: {entry.letter.no_frame}")
@@ -140,33 +140,45 @@ async def redriven(settings: Settings, asked: Asked, options: RedriveOptions) ->
     """Audits and sends each letter that may be sent; a row for every letter that was asked for."""
     codec, rows = codec_for(settings), []
     frames_topic = settings.topic_prefix + FRAMES.name
-    async with Publisher(settings.bootstrap, settings.topic_prefix, codec) as publisher:
-        audit = AuditLog(publisher, "deadletters", lambda: datetime.now(UTC))
+    async with (
+        Publisher(settings.bootstrap, settings.topic_prefix, codec) as publisher,
+        _reader(settings, codec) as reader,
+    ):
+        redriver = _Redriver(codec, reader, publisher, options)
         for entry in await letters(settings, codec, asked):
             row = {"place": str(entry.letter.place), "what": "left", "why": why_not(entry, frames_topic, options.again)}
             if not row["why"]:
                 row |= {"what": "would be sent" if options.dry_run else "sent", "why": entry.letter.record.reason.value}
                 if not options.dry_run:
-                    await _send(settings, codec, publisher, audit, entry, options)
+                    await redriver.send(entry.letter.place)
             rows.append(row)
     return rows
 
 
-async def _send(
-    settings: Settings, codec: Codec, publisher: Publisher, audit: AuditLog, entry: Entry, options: RedriveOptions
-) -> None:
-    place = entry.letter.place
-    record = await _whole(settings, codec, place)
-    frame = _frame(codec, record.value or b"")
-    if isinstance(frame, str):
-        raise CallerError(f"letter {place} can't be read any more: {frame}")
-    sent = next_attempt(frame)
-    before = {"reason": record.reason.value, "attempt": frame.attempt, "frame_id": frame.frame_id}
-    await audit.record(
-        options.by, ACTION, place.subject, before=before, after={"attempt": sent.attempt}, reason=options.why
-    )
-    key = record.key if record.key is not None else station_key(frame.plant, frame.line, frame.station)
-    await (await publisher.send(FRAMES, sent, key=key, partition=record.source_partition))
+class _Redriver:
+    """Sends the frames of letters again, each after its entry in the audit log."""
+
+    def __init__(
+        self, codec: Codec, reader: RecordReader[DeadLetter], publisher: Publisher, options: RedriveOptions
+    ) -> None:
+        self._codec = codec
+        self._reader = reader
+        self._publisher = publisher
+        self._options = options
+        self._audit = AuditLog(publisher, "deadletters", lambda: datetime.now(UTC))
+
+    async def send(self, place: Place) -> None:
+        record = await _whole(self._reader, place)
+        frame = _frame(self._codec, record.value or b"")
+        if isinstance(frame, str):
+            raise CallerError(f"letter {place} can't be read any more: {frame}")
+        sent = next_attempt(frame)
+        before = {"reason": record.reason.value, "attempt": frame.attempt, "frame_id": frame.frame_id}
+        after = {"attempt": sent.attempt}
+        actor, why = self._options.by, self._options.why
+        await self._audit.record(actor, ACTION, place.subject, before=before, after=after, reason=why)
+        key = record.key if record.key is not None else station_key(frame.plant, frame.line, frame.station)
+        await (await self._publisher.send(FRAMES, sent, key=key, partition=record.source_partition))
 
 
 async def letters(settings: Settings, codec: Codec, asked: Asked) -> list[Entry]:
@@ -196,10 +208,17 @@ async def _audit(settings: Settings, codec: Codec, found: Sequence[Letter]) -> l
         return [event.record async for event in events if event.record.action == ACTION]
 
 
-async def _whole(settings: Settings, codec: Codec, place: Place) -> DeadLetter:
-    name = settings.topic_prefix + DEADLETTERS.name
-    async with RecordReader(settings.bootstrap, name, codec, DeadLetter) as reader:
-        record: DeadLetter | None = await reader.fetch(place.partition, place.offset)
+def _reader(settings: Settings, codec: Codec) -> RecordReader[DeadLetter]:
+    return RecordReader(settings.bootstrap, settings.topic_prefix + DEADLETTERS.name, codec, DeadLetter)
+
+
+async def _read(settings: Settings, codec: Codec, place: Place) -> DeadLetter:
+    async with _reader(settings, codec) as reader:
+        return await _whole(reader, place)
+
+
+async def _whole(reader: RecordReader[DeadLetter], place: Place) -> DeadLetter:
+    record = await reader.fetch(place.partition, place.offset)
     if record is None:
         raise CallerError(f"dead letter {place} has expired meanwhile")
     return record
