@@ -115,7 +115,6 @@ async def open_archiver(settings: Settings, clock: Callable[[], float] = time.ti
     async with contextlib.AsyncExitStack() as stack:
         catalogue = stack.enter_context(Catalogue(settings.archive_dir, writing=True))
         catalogue.belongs_to(cluster, settings.topic_prefix)
-        remove_remains(catalogue, clock(), grace_s=0.0)  # no file of ours is under way yet
         logs = {
             name: await stack.enter_async_context(TopicLog(settings, codec, table.topic))
             for name, table in TABLES.items()

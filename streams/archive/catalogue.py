@@ -3,8 +3,9 @@
 One SQLite file beside the Parquet.
 
 Place in the flow: the archiver commits a period here in one transaction after its files are whole; readers see
-committed files alone. A file that no row names is the rest of an end without notice, and is removed by the next start.
-One archiver writes at a time; any number read. One thread uses an object at a time. Knows neither Kafka nor Parquet.
+committed files alone. A file that no row names is the rest of an end without notice or was merged into another;
+`compaction` removes it after a while. One archiver writes at a time; any number read. One thread uses an object at a
+time. Knows neither Kafka nor Parquet.
 """
 
 from __future__ import annotations
@@ -93,9 +94,12 @@ class Catalogue:
         self.folder = folder
         if not writing and not _is_there(folder):
             raise CallerError(f"there is no archive in {folder}; `lineside archive` makes one")
-        self._lock = _locked(folder) if writing else None
+        self._held = contextlib.ExitStack()
+        if writing:
+            self._held.enter_context(_locked(folder))
         try:
-            self._db = sqlite3.connect(folder / NAME, timeout=30.0, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(folder / NAME, timeout=30.0, isolation_level=None, check_same_thread=False)
+            self._db = self._held.enter_context(contextlib.closing(db))
             if writing:
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._make_tables()
@@ -117,9 +121,7 @@ class Catalogue:
             self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
 
     def close(self) -> None:
-        self._db.close()
-        if self._lock is not None:
-            self._lock.close()
+        self._held.close()
 
     def __enter__(self) -> Catalogue:
         return self

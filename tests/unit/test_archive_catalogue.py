@@ -104,6 +104,13 @@ def test_another_format_or_no_sqlite_is_refused_and_left_as_it_is(tmp_path: Path
     assert (tmp_path / NAME).read_bytes().startswith(b"no list")
 
 
+def test_a_list_that_cant_be_opened_is_one_sentence_and_leaves_no_lock(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    for _ in range(2):
+        with pytest.raises(OperatorError, match="can't be used"):
+            Catalogue(tmp_path, writing=True)
+
+
 def test_files_are_narrowed_by_line_and_days(catalogue: Catalogue) -> None:
     catalogue.commit([], [file(f"{line}-{day}", line, f"2026-01-0{day}") for line in ("l1", "l2") for day in (1, 2, 3)])
     assert [f.path for f in catalogue.files("verdicts", line="l2", since="2026-01-02")] == ["l2-2", "l2-3"]

@@ -93,3 +93,15 @@ def test_the_budget_is_kept_and_never_blocks_an_idle_worker(sizes: list[int], da
             budget.release(held.pop(data.draw(st.integers(0, len(held) - 1))), now)
         assert (budget.frames, budget.bytes) == (len(held), sum(held))
         assert len(held) == 1 or budget.bytes <= 100
+
+
+def test_the_least_may_be_under_way_at_any_rate_and_bytes_bound_it_still() -> None:
+    budget = Budget(max_bytes=300, max_s=2.0, least=256)
+    assert budget.limit == 256
+    busy(4.0, 3.0, budget)
+    assert budget.rate == pytest.approx(4.0, rel=0.5)
+    assert budget.limit == 256
+    while budget.admits(1):
+        budget.admit(1, 3.0)
+    assert budget.frames == 256
+    assert not Budget(max_bytes=10, max_s=2.0, least=256, frames=1, bytes=10).admits(1)

@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from schemas.records import AuditEntry, DeadLetter, FrameCaptured
+from schemas.records import AuditEntry, DeadLetter, FrameCaptured, Reason
 from streams.errors import CallerError
 
 ACTION = "deadletter.redrive"
@@ -99,7 +99,7 @@ class Entry:
 
 def letter_of(place: Place, at: datetime, record: DeadLetter, decode: Decode) -> Letter:
     """A letter as it is listed: its bytes and its picture are left behind."""
-    frame, no_frame = None, "its bytes were not kept" if record.reason != "TOMBSTONE" else "it had no value"
+    frame, no_frame = None, "its bytes were not kept" if record.reason is not Reason.TOMBSTONE else "it had no value"
     if record.value is not None:
         found = decode(record.value)
         frame, no_frame = (None, found) if isinstance(found, str) else (dataclasses.replace(found, image=None), "")
