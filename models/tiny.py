@@ -55,13 +55,14 @@ def tiny_pictures(count: int, seed: int = 0) -> np.ndarray:
 
 def _spread_scores(classifier: Classifier, pictures: np.ndarray) -> None:
     """Fit BatchNorm's statistics to the pictures and centre the head, so that each class wins somewhere."""
-    network = classifier.network
+    network, head = classifier.network, classifier.network.fc
+    assert isinstance(head, torch.nn.Linear)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # a plain average
     with torch.inference_mode():
         classifier.train()(torch.from_numpy(pictures))
-        network.fc.weight.mul_(2)
-        network.fc.bias.zero_()
+        head.weight.mul_(2)
+        head.bias.zero_()
         classifier.eval()
-        network.fc.bias.sub_(classifier.logits(torch.from_numpy(pictures)).mean(dim=0))
+        head.bias.sub_(classifier.logits(torch.from_numpy(pictures)).mean(dim=0))

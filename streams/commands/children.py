@@ -1,9 +1,9 @@
 """Processes under `lineside up`: started on a leash, started again when they end, stopped gently.
 
-An agent that can't go on ends its process; Kafka delivers again what it had under way. A process that ends before it was
-ready for the first time was started wrongly, and whoever starts it is told; one that was ready once is started again
-whatever its exit status says: its command line was right, so the world around it has changed (Kafka is away, a topic was
-altered), and may change back. Knows nothing of what they do.
+An agent that can't go on ends its process; Kafka delivers again what it had under way. A process that ends before it
+was ready for the first time was started wrongly, and whoever starts it is told; one that was ready once is started
+again whatever its exit status says: its command line was right, so the world around it has changed (Kafka is away, a
+topic was altered), and may change back. Knows nothing of what they do.
 """
 
 from __future__ import annotations
