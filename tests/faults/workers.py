@@ -40,6 +40,11 @@ class WorkerProcess:
     def status(self) -> int | None:
         return self._process.poll() if self._process else None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL, as the kernel's out-of-memory killer or a power cut would."""
         assert self._process is not None
