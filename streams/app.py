@@ -32,6 +32,7 @@ from streams.capture.source import Source
 from streams.errors import CallerError
 from streams.faust_app import faust_app
 from streams.inspection.agent import attach
+from streams.inspection.alone import CHILD_MODULE, Alone, ChildModel
 from streams.inspection.budget import Budget
 from streams.inspection.decide import ANY_DEFECT, ClassRoles
 from streams.inspection.decode_pool import DecodePool
@@ -40,6 +41,7 @@ from streams.inspection.inspection import Inspection
 from streams.inspection.inspector import Inspector
 from streams.inspection.metrics import InspectionMetrics
 from streams.inspection.pictures import Pictures
+from streams.inspection.quarantine import Quarantine
 from streams.inspection.recipes import RecipeBook, default_recipe
 from streams.inspection.watchdog import Watchdog, end_process
 from streams.settings import Settings
@@ -62,6 +64,7 @@ class WorkerOptions:
     use_default_recipe: bool = False
     device: str = "auto"
     precision: Precision = Precision.UNKNOWN
+    alone_module: str = CHILD_MODULE  # what tries pictures alone
 
 
 def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) -> ServingModel:
@@ -116,7 +119,9 @@ class InspectionWorker:
         models: Sequence[ServingModel],
         default: Recipe | None,
         registry: CollectorRegistry = REGISTRY,
+        alone: Alone | None = None,
     ) -> None:
+        """Without `alone` no frame is tried in a process of its own."""
         self._settings = settings
         codec = codec_for(settings)
         prefix = settings.topic_prefix
@@ -130,9 +135,11 @@ class InspectionWorker:
         limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, settings.infer_timeout_s)
         self._rooms = {m.model_id: EngineRoom(m, self._pool, limits, self.metrics, end_process) for m in models}
         pictures = Pictures(FrameStore(settings.frame_store_url))
-        inspector = Inspector(codec, self.recipes, self._rooms, pictures, claims=2 * threads)
+        self._alone = alone
+        self._quarantine = _quarantine(settings, alone, models)
+        inspector = Inspector(codec, self.recipes, self._rooms, pictures, 2 * threads, self._quarantine)
         budget = Budget(settings.inflight_max_bytes, settings.inflight_max_s)
-        self.inspection = Inspection(inspector, self._tail, self._publisher, budget, self.metrics, end_process)
+        self.inspection = Inspection(inspector, self._tail, self._publisher, budget, self.metrics, self._end_acquitted)
         self._faust = faust_app(settings, "inspection")
         attach(self._faust, prefix + FRAMES.name, self.inspection.accept)
         self._waiting = False
@@ -152,7 +159,7 @@ class InspectionWorker:
             on_ready()
             await _first(stop.wait(), self._faust._crashed.wait(), self._control.wait())
             if self._faust._crashed.is_set():
-                end_process(f"Faust gave up: {self._faust.crash_reason!r}")
+                self._end_acquitted(f"Faust gave up: {self._faust.crash_reason!r}")
             await self._drain()
             observer.cancel()
             self._watchdog.stop()
@@ -160,6 +167,14 @@ class InspectionWorker:
             for room in self._rooms.values():
                 room.close()
             self._pool.close()
+            self._quarantine.close()
+            if self._alone:
+                await self._alone.close()
+
+    def _end_acquitted(self, why: str) -> None:
+        """Ends the process for a reason that lies outside the pictures in hand."""
+        self._quarantine.acquit()
+        end_process(why)
 
     async def _drain(self) -> None:
         """Stop Faust: it takes in nothing more, waits until every event it handed over is acknowledged, and commits."""
@@ -189,6 +204,8 @@ class InspectionWorker:
             with contextlib.suppress(ConsumerNotStarted, IllegalStateError):  # before the first and during a rebalance
                 unread = await self._unread()
             self._waiting = unread > 0 or self.inspection.in_flight > 0
+            if (decoding_s := self._pool.longest_s()) > self._settings.decode_timeout_s:
+                end_process(f"a picture has been in its decoder for {decoding_s:.0f} s")
             if self.inspection.completed != completed:
                 completed = self.inspection.completed
                 self._watchdog.progressed()
@@ -204,6 +221,13 @@ class InspectionWorker:
                 self.metrics.lag.labels(tp.partition).set(max(0, end - committed))
             unread += await consumer._thread.unread(tp)
         return unread
+
+
+def _quarantine(settings: Settings, alone: Alone | None, models: Sequence[ServingModel]) -> Quarantine:
+    if alone is None:
+        return Quarantine()
+    folder = settings.data_dir / "inspection" / f"{settings.topic_prefix}{FRAMES.name}"
+    return Quarantine(folder, {model.model_id: alone.room(model) for model in models})
 
 
 async def _first(*waits: Any) -> None:
@@ -238,7 +262,12 @@ async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Calla
     artifacts = await asyncio.to_thread(load_artifacts, options)  # a wrong directory is told before anything is reached
     await require_topics(settings.bootstrap, topic_specs(settings))
     models = await asyncio.to_thread(open_models, settings, options, artifacts)
-    worker = InspectionWorker(settings, models, _default_recipe(models, options))
+    children = [
+        ChildModel(m.model_id, str(directory), m.engine.device, m.engine.precision)
+        for m, directory in zip(models, options.model_dirs, strict=True)
+    ]
+    alone = Alone(children, settings.alone_timeout_s, options.alone_module)
+    worker = InspectionWorker(settings, models, _default_recipe(models, options), alone=alone)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr="127.0.0.1")
     stop = asyncio.Event()

@@ -17,6 +17,8 @@ from streams.errors import OperatorError
 from streams.settings import Settings
 from streams.topics import FRAMES
 
+FETCH_MAX_BYTES = FRAMES.max_message_bytes // 4  # a partition and fetch; one larger event still comes, alone
+
 
 class ReadCommittedThread(driver.AIOKafkaConsumerThread):
     """Faust reads uncommitted unless `exactly_once` is on; an aborted transaction's frames are no frames.
@@ -122,7 +124,7 @@ def faust_app(settings: Settings, name: str, gather_ms: int = 0) -> LinesideApp:
         topic_disable_leader=True,
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=2 * FRAMES.max_message_bytes // 8,
+        consumer_max_fetch_size=FETCH_MAX_BYTES,
         broker_max_poll_records=64,
         broker_commit_interval=settings.commit_interval_s,
         broker_session_timeout=10.0,

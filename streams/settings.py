@@ -77,7 +77,9 @@ class Settings:
     inflight_max_bytes: int = 256 << 20  # encoded pictures held by one worker
     inflight_max_s: float = 2.0  # work held by one worker, by its measured rate
     commit_interval_s: float = 0.25
+    decode_timeout_s: float = 20.0  # longer than this for one picture: its decoder hangs, the process ends
     infer_timeout_s: float = 30.0  # longer than this for one batch: the device is not to be trusted
+    alone_timeout_s: float = 10.0  # for one picture, where it is tried alone because workers ended with it
     stall_timeout_s: float = 60.0  # lag stands and nothing completes: the process ends
 
     def __post_init__(self) -> None:

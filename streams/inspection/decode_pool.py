@@ -52,7 +52,10 @@ class DecodePool:
     def __init__(self, threads: int) -> None:
         self._queue: queue.PriorityQueue[tuple[float, int, _Work | None]] = queue.PriorityQueue()
         self._sequence = itertools.count()
-        self._threads = [threading.Thread(target=self._run, name=f"decode-{i}", daemon=True) for i in range(threads)]
+        self._since: list[float | None] = [None] * threads  # when each thread took the picture that it has
+        self._threads = [
+            threading.Thread(target=self._run, args=(i,), name=f"decode-{i}", daemon=True) for i in range(threads)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -70,18 +73,26 @@ class DecodePool:
         self._queue.put((due, next(self._sequence), _Work(image, preprocessing, expires_at, done)))
         return await future
 
+    def longest_s(self) -> float:
+        """Seconds that the slowest picture has been in a decoder."""
+        now = time.monotonic()
+        return max((now - since for since in self._since if since is not None), default=0.0)
+
     def close(self) -> None:
         for _ in self._threads:
             self._queue.put(STOP)
         for thread in self._threads:
             thread.join(timeout=5)
 
-    def _run(self) -> None:
+    def _run(self, place: int) -> None:
         while True:
             _, _, work = self._queue.get()
             if work is None:
                 return
-            work.done(_decode(work))
+            self._since[place] = time.monotonic()
+            result = _decode(work)
+            self._since[place] = None
+            work.done(result)
 
 
 def _decode(work: _Work) -> Decoded | BaseException:

@@ -108,6 +108,7 @@ class Inspection:
             await self._changed.wait()
         if before:
             before.close()
+        await self._inspector.quarantine.look_again()
         return await self._tail.published(source.partition, source.topic, source.offset)
 
     async def _handle(self, arrival: Arrival, assignment: _Assignment, slot: Slot[Entry]) -> None:

@@ -8,6 +8,7 @@ by a pure function or by a part given at start; this file only asks them in the 
     still in time?  ─ no ─▶ the recipe's late_action
     picture there?  ─ no ─▶ ERROR and dead letter
     recipe, model?  ─ no ─▶ UNSURE, UNQUALIFIED
+    suspect?        ─ yes ▶ decoded and scored alone, in a child process
     decode, score, decide
 """
 
@@ -39,9 +40,9 @@ from streams.inspection.decide import (
     verdict_id,
 )
 from streams.inspection.decode_pool import ExpiredError
-from streams.inspection.engine_room import EngineRoom
 from streams.inspection.outbox import Outputs
 from streams.inspection.pictures import Pictures, ends_at
+from streams.inspection.quarantine import Quarantine, Room
 from streams.inspection.recipes import RecipeBook
 from streams.topics import FRAMES, station_key
 
@@ -71,12 +72,19 @@ class Inspector:
     """
 
     def __init__(
-        self, codec: Codec, recipes: RecipeBook, rooms: Mapping[str, EngineRoom], pictures: Pictures, claims: int = 4
+        self,
+        codec: Codec,
+        recipes: RecipeBook,
+        rooms: Mapping[str, Room],
+        pictures: Pictures,
+        claims: int = 4,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._codec = codec
         self._recipes = recipes
         self._rooms = rooms
         self._pictures = pictures
+        self.quarantine = quarantine or Quarantine()
         self._claims = asyncio.Semaphore(claims)
 
     async def inspect(self, arrival: Arrival, published: Mapping[VerdictAt, VerdictIssued]) -> Outputs:
@@ -111,7 +119,7 @@ class Inspector:
             if time.monotonic() >= expires_at:
                 raise ExpiredError
             async with self._picture(frame, expires_at) as image:
-                judgement, provenance = await judgement_of(self._rooms, frame, recipe, image, expires_at)
+                judgement, provenance = await self._judged(arrival.source, frame, recipe, image, expires_at)
         except ExpiredError:
             judgement = late(recipe, (time.monotonic() - expires_at) * 1000)
         except FrameRejectedError as error:
@@ -129,6 +137,14 @@ class Inspector:
         )
         defect = await self._defect(verdict, frame, image) if judgement.is_defect else None
         return Outputs(verdict=verdict, defect=defect, dead_letter=letter)
+
+    async def _judged(
+        self, source: Source, frame: FrameCaptured, recipe: Recipe | None, image: bytes, expires_at: float
+    ) -> tuple[Judgement, Provenance]:
+        if self.quarantine.holds(source, frame.attempt):
+            return await judgement_of(self.quarantine.rooms, frame, recipe, image, expires_at)
+        with self.quarantine.in_hand(source):
+            return await judgement_of(self._rooms, frame, recipe, image, expires_at)
 
     @asynccontextmanager
     async def _picture(self, frame: FrameCaptured, expires_at: float) -> AsyncIterator[bytes]:
@@ -167,7 +183,7 @@ class Inspector:
 
 
 async def judgement_of(
-    rooms: Mapping[str, EngineRoom], frame: FrameCaptured, recipe: Recipe | None, image: bytes, expires_at: float
+    rooms: Mapping[str, Room], frame: FrameCaptured, recipe: Recipe | None, image: bytes, expires_at: float
 ) -> tuple[Judgement, Provenance]:
     """The decision about a picture by the recipe in force, live or replayed.
 

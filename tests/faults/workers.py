@@ -15,8 +15,9 @@ from streams.settings import Settings, to_environment
 class WorkerProcess:
     """`lineside worker` with a model and the default recipe; its log is `worker.log` in the data directory."""
 
-    def __init__(self, settings: Settings, model_dir: Path, name: str = "worker") -> None:
+    def __init__(self, settings: Settings, model_dir: Path, name: str = "worker", module: str = "streams.cli") -> None:
         self._settings = settings
+        self._module = module
         self._model_dir = model_dir
         self.log = settings.data_dir / f"{name}.log"
         self._ready = settings.data_dir / f"{name}.ready"
@@ -24,7 +25,7 @@ class WorkerProcess:
 
     async def start(self, timeout_s: float = 90.0) -> None:
         self._ready.unlink(missing_ok=True)
-        command = [sys.executable, "-P", "-m", "streams.cli", "worker", "--default-recipe"]
+        command = [sys.executable, "-P", "-m", self._module, "worker", "--default-recipe"]
         command += ["--model", str(self._model_dir), "--ready-file", str(self._ready)]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -38,6 +39,11 @@ class WorkerProcess:
     @property
     def status(self) -> int | None:
         return self._process.poll() if self._process else None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL, as the kernel's out-of-memory killer or a power cut would."""
