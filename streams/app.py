@@ -43,7 +43,7 @@ from streams.inspection.metrics import InspectionMetrics
 from streams.inspection.pictures import Pictures
 from streams.inspection.quarantine import Quarantine
 from streams.inspection.recipes import RecipeBook, default_recipe
-from streams.inspection.watchdog import Watchdog, end_process
+from streams.inspection.watchdog import Fenced, Watchdog, end_process
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import FRAMES, RECIPES, VERDICTS, topic_specs
@@ -139,12 +139,13 @@ class InspectionWorker:
         self._quarantine = _quarantine(settings, alone, models)
         inspector = Inspector(codec, self.recipes, self._rooms, pictures, 2 * threads, self._quarantine)
         budget = Budget(settings.inflight_max_bytes, settings.inflight_max_s)
-        self.inspection = Inspection(inspector, self._tail, self._publisher, budget, self.metrics, self._end_acquitted)
+        self._watchdog = Watchdog(self._outstanding, settings.stall_timeout_s)
+        sender = Fenced(self._publisher, self._watchdog.check_standstill)
+        self.inspection = Inspection(inspector, self._tail, sender, budget, self.metrics, self._end_acquitted)
         self._faust = faust_app(settings, "inspection")
         attach(self._faust, prefix + FRAMES.name, self.inspection.accept)
         self._waiting = False
         self._beat = time.monotonic()
-        self._watchdog = Watchdog(self._outstanding, settings.stall_timeout_s)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set, then drain: every frame under way is decided, published and committed."""

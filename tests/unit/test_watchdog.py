@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 
-from streams.inspection.watchdog import EXIT_STATUS, Watchdog
+import pytest
+
+from streams.inspection.watchdog import EXIT_STATUS, Fenced, Watchdog
 
 STALL_S = 0.2
 
@@ -90,3 +95,64 @@ def test_it_ends_a_process_whose_event_loop_hangs() -> None:
     assert done.returncode == EXIT_STATUS
     assert "frames under way will be delivered again" in done.stderr
     assert "drained" not in done.stdout
+
+
+FROZEN = """
+import sys, time
+from streams.inspection.watchdog import Watchdog
+dog = Watchdog(lambda: False, 60, standstill_s=1.0)
+dog.start()
+print("ready", flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+
+def test_a_process_that_stood_still_for_a_session_ends_itself_when_it_goes_on() -> None:
+    """
+    process   runs ── SIGSTOP ······ 1.6 s ······ SIGCONT ─ ends
+    """
+    running = subprocess.Popen([sys.executable, "-c", FROZEN], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"ready\n"
+        time.sleep(0.6)
+        os.kill(running.pid, signal.SIGSTOP)
+        time.sleep(0.3)
+        os.kill(running.pid, signal.SIGCONT)
+        time.sleep(0.6)
+        assert running.poll() is None, "a short pause is no harm"
+        os.kill(running.pid, signal.SIGSTOP)
+        time.sleep(1.6)
+        os.kill(running.pid, signal.SIGCONT)
+        _, said = running.communicate(timeout=10)
+        assert running.returncode == EXIT_STATUS
+        assert b"stood still" in said
+    finally:
+        running.kill()
+
+
+class Sent:
+    """A sender that counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def send(self, *_: object, **__: object) -> asyncio.Future[None]:
+        self.count += 1
+        return asyncio.get_running_loop().create_future()
+
+
+async def test_nothing_is_sent_after_a_standstill_that_nobody_has_noticed_yet() -> None:
+    def die(why: str) -> None:
+        raise SystemExit(why)
+
+    dog, sent = Watchdog(lambda: False, 60, die, standstill_s=0.2), Sent()
+    fenced = Fenced(sent, dog.check_standstill)
+    await fenced.send(None, None, key=b"k")  # type: ignore[arg-type]  # before it watches
+    dog._looked_at = time.monotonic() - 0.1
+    await fenced.send(None, None, key=b"k")  # type: ignore[arg-type]
+    dog._looked_at = time.monotonic() - 0.3
+    with pytest.raises(SystemExit, match="stood still"):
+        await fenced.send(None, None, key=b"k")  # type: ignore[arg-type]
+    assert sent.count == 2
