@@ -8,6 +8,7 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,12 +16,15 @@ from rich.text import Text
 from streams.chaos.judgement import Outcome
 from streams.chaos.soak import Soaked
 
-COLUMNS = ("fault", "frames", "lost", "dupl.", "contrad.", "order", "promise 1", "recovery s", "")
+COLUMNS = (
+    *("fault", "frames", "lost", "dupli-\ncates", "contra-\ndictions"),
+    *("order\nbreaks", "promise-1\nbreaks", "recovery\ns", ""),
+)
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
     """One row a fault."""
-    made = Table(title="Lineside · chaos", title_justify="left")
+    made = Table(title="Lineside · chaos", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, name in enumerate(COLUMNS):
         made.add_column(name, justify="right" if 0 < number < len(COLUMNS) - 1 else "left", no_wrap=True)
     for found in outcomes:
@@ -52,7 +56,7 @@ def show(console: Console, outcomes: Sequence[Outcome]) -> None:
     console.print(table(outcomes))
     for found in outcomes:
         for problem in found.problems:
-            console.print(f"{found.fault}: {problem}", highlight=False, markup=False)
+            console.print(f"{found.fault}: {problem}", highlight=False, markup=False, soft_wrap=True)
 
 
 def to_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -78,4 +82,4 @@ def show_soak(console: Console, soaked: Soaked) -> None:
         made.add_row(found.name, rss, f"{found.growth:+.1%}", fds)
     console.print(made)
     for problem in soaked.outcome.problems:
-        console.print(problem, highlight=False, markup=False)
+        console.print(problem, highlight=False, markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -80,6 +81,7 @@ class Stage:
         self._notes: list[str] = []
         self._sampled = asyncio.Event()
         self._sampling: asyncio.Task[None] | None = None
+        self._numbers = itertools.count(1)
         self._started = time.monotonic()
         self._retired_restarts = 0
 
@@ -106,7 +108,7 @@ class Stage:
     async def add_worker(self) -> Child:
         """One more supervised worker, ready."""
         arguments = ["worker", "--model", str(self.model_dir), "--default-recipe"]
-        worker = await self.programs.child(f"worker-{len(self.workers)}-{time.monotonic_ns()}", arguments)
+        worker = await self.programs.child(f"worker-{next(self._numbers)}", arguments)
         self.workers.append(worker)
         return worker
 

@@ -30,7 +30,7 @@ class Ui:
         self._console = console or Console(stderr=True)
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
