@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from models.decoding.area_gate import GATE
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_input
 from schemas.records import Reason
 from streams.errors import FrameRejectedError
@@ -74,9 +75,12 @@ class DecodePool:
         return await future
 
     def longest_s(self) -> float:
-        """Seconds that the slowest picture has been in a decoder."""
+        """Seconds that the slowest picture has been in a decoder; those that wait for room don't count."""
         now = time.monotonic()
-        return max((now - since for since in self._since if since is not None), default=0.0)
+        taken = zip(self._threads, self._since, strict=True)
+        return max(
+            (now - since for t, since in taken if since is not None and t.ident not in GATE.waiting), default=0.0
+        )
 
     def close(self) -> None:
         for _ in self._threads:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.decoding.area_gate import GATE
 from models.preprocess import EncodedImage, Preprocessing
 from streams.errors import FrameRejectedError
 from streams.inspection import decode_pool
@@ -143,3 +144,26 @@ async def test_a_caller_that_gave_up_harms_nobody(pool: DecodePool, monkeypatch:
     decoder.go.set()
     await pool.decode(png(), SPEC, 0.0, math.inf)
     assert gave_up.cancelled()
+
+
+async def test_a_decoder_that_hangs_is_seen_and_one_that_waits_for_room_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def hangs(*_: object) -> None:
+        release.wait(10)
+        raise ValueError
+
+    monkeypatch.setattr("streams.inspection.decode_pool.load_input", hangs)
+    pool = DecodePool(1)
+    assert pool.longest_s() == 0
+    decoding = asyncio.create_task(pool.decode(EncodedImage(b"", "PNG"), Preprocessing(), 0.0, math.inf))
+    await asyncio.sleep(0.2)
+    assert 0.1 < pool.longest_s() < 5
+    thread = pool._threads[0].ident
+    monkeypatch.setattr(GATE, "waiting", {thread})
+    assert pool.longest_s() == 0
+    release.set()
+    with pytest.raises(FrameRejectedError):
+        await decoding
+    assert pool.longest_s() == 0
+    pool.close()
