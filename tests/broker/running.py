@@ -17,10 +17,11 @@ from streams.bus.admin import ensure_topics
 from streams.bus.offsets import committed_offsets, end_offsets
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
+from streams.chaos.ledger import Results
+from streams.chaos.reading import results
 from streams.settings import Settings
 from streams.topics import FRAMES, station_key, topic_specs
 from tests.builders import FakeEngine, recipe, serving_model
-from tests.faults.ledger import Results, results
 
 DEFAULT = recipe(plant="*", line="*")
 

@@ -16,12 +16,13 @@ from aiokafka import AIOKafkaProducer
 from schemas.records import Encoding, Outcome, Reason
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
+from streams.chaos.ledger import Results
+from streams.chaos.reading import read_all, results
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import DEFECTS, FRAMES, RECIPES, station_key
 from tests.broker.running import inspected, prepared, publish, running_worker, until_lag_is_zero
 from tests.builders import CODEC, DENT_LEVEL, SCRATCH_LEVEL, FakeEngine, frame, picture, recipe
-from tests.faults.ledger import Results, read_all, results
 from tests.pictures import Case, corpus
 
 

@@ -27,13 +27,13 @@ from prometheus_client import CollectorRegistry
 from schemas.records import AlarmKind, AlarmRaised, Outcome, PartDecided, PartOutcome, Reason, VerdictIssued
 from streams.bus.offsets import committed_offsets, end_offsets
 from streams.bus.publisher import Publisher
+from streams.chaos.reading import read_all
 from streams.downstream.parts.service import PartsService
 from streams.inspection.decide import Judgement
 from streams.settings import Settings, to_environment
 from streams.topics import ALARMS, PARTS, VERDICTS, station_key
 from tests.broker.running import prepared
 from tests.builders import CODEC, until
-from tests.faults.ledger import read_all
 from tests.parts import ERROR, LATE, NG, OK, UNSURE, view
 
 LINES, PARTS_EACH, VIEWS = 10, 100, 4

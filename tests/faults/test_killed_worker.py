@@ -24,9 +24,10 @@ from streams.bus.offsets import end_offsets
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.capture.frames import FRAME_NAMESPACE
+from streams.chaos.ledger import Sample
+from streams.chaos.reading import results, sample_commits
 from streams.settings import Settings
 from streams.topics import FRAMES, VERDICTS, station_key, topic_specs
-from tests.faults.ledger import Sample, results, sample_commits
 from tests.faults.workers import WorkerProcess
 from tests.models_fixture import tiny_artifact
 

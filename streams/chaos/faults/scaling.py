@@ -1,0 +1,35 @@
+"""Workers that come, go, and stand still."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from streams.chaos.fault import Size, fault
+from streams.chaos.stage import Stage
+
+PAST_SESSION_S = 14.0  # a group's session ends after 10 s (faust_app.py)
+
+
+@fault("scale", "workers from one to three and back to one", workers=1)
+async def scale(stage: Stage) -> None:
+    await asyncio.gather(stage.add_worker(), stage.add_worker())
+    stage.cause_ended()
+    await stage.load_on()
+    for worker in stage.workers[1:]:
+        await stage.remove_worker(worker)
+    stage.cause_ended()
+    await stage.load_on()
+
+
+@fault(
+    "freeze", "SIGSTOP of one of two workers past its session, then thawed: a zombie", recovery_s=15, size=Size.QUICK
+)
+async def freeze(stage: Stage) -> None:
+    frozen = stage.workers[0]
+    frozen.send_signal(signal.SIGSTOP)
+    stage.cause_ended()
+    await stage.load_on(PAST_SESSION_S)
+    frozen.send_signal(signal.SIGCONT)
+    await stage.load_on()
+    await stage.until(lambda: frozen.is_ready, "the thawed worker is not at work")

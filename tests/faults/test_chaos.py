@@ -1,0 +1,101 @@
+"""A quick selection of `lineside chaos`: real Kafka, real workers, seconds of load a fault, every promise measured.
+
+What these can find is shown in tests/unit/test_chaos_ledger.py, where each promise is broken by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from streams.chaos.fault import FAULTS, Fault, Size, all_faults
+from streams.chaos.judgement import Outcome
+from streams.chaos.runner import ground, logs_in, run_fault
+from streams.chaos.stage import Ground, Stage
+
+RATE_PER_S = 120.0
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
+    """A broker of its own: it is stopped and killed here."""
+    folder = tmp_path_factory.mktemp("chaos")
+    with logs_in(folder):
+        async with ground(folder, size=Size.QUICK, rate_per_s=RATE_PER_S) as made:
+            yield made
+
+
+async def everything_bad_sent(stage: Stage) -> None:
+    for name in ("poison", "transactions", "frame-clocks", "compressed"):
+        await all_faults()[name].cause(stage)
+
+
+def holds(outcome: Outcome) -> None:
+    counts = (outcome.lost, outcome.contradictions, outcome.order_breaks, outcome.promise_1_breaks)
+    assert outcome.problems == ()
+    assert counts == (0, 0, 0, 0)
+    assert outcome.frames > 5 * RATE_PER_S
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", ["kill-worker", "freeze", "broker-stop-5", "verdicts-refused"])
+async def test_every_promise_holds_through(shared: Ground, name: str) -> None:
+    outcome = await run_fault(shared, all_faults()[name])
+    holds(outcome)
+    assert outcome.recovery_s is not None
+    assert outcome.recovery_s <= all_faults()[name].limits.recovery_s
+
+
+@pytest.mark.timeout(180)
+async def test_every_promise_holds_among_everything_bad_that_producers_send(shared: Ground) -> None:
+    outcome = await run_fault(shared, Fault("bad-input", "", everything_bad_sent, workers=1))
+    holds(outcome)
+    assert outcome.duplicates == 0
+
+
+@pytest.mark.timeout(180)
+async def test_parts_and_counts_are_right_after_a_kill(shared: Ground) -> None:
+    async def killed(stage: Stage) -> None:
+        for program in stage.downstream.values():
+            gone = program.pid
+            program.send_signal(signal.SIGKILL)
+            await stage.until(lambda p=program, g=gone: p.pid != g and p.is_ready, f"{program} did not come back")
+
+    holds(await run_fault(shared, Fault("kill-both", "", killed, workers=1, downstream=("parts", "statistics"))))
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "streams.cli", "chaos", "calm", "--data-dir", str(tmp_path)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LINESIDE_")}
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("chaos/*/calm/logs/*.log")) and time.monotonic() < deadline:
+            assert running.poll() is None
+            time.sleep(0.1)
+        begun = [process.pid for process in psutil.Process(running.pid).children(recursive=True)]
+        assert len(begun) >= 2, "a broker and a worker"
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+        assert running.returncode == 1
+        assert b"Traceback" not in said
+        assert not [pid for pid in begun if psutil.pid_exists(pid)]
+    finally:
+        running.kill()
+
+
+async def test_every_fault_has_a_name_and_a_line_of_help() -> None:
+    assert len(all_faults()) >= 20
+    assert FAULTS.keys() == all_faults().keys()
+    assert all(found.help and found.limits.recovery_s <= 30 for found in all_faults().values())
