@@ -106,7 +106,8 @@ class Stage:
     async def add_worker(self) -> Child:
         """One more supervised worker, ready."""
         arguments = ["worker", "--model", str(self.model_dir), "--default-recipe"]
-        worker = await self.programs.child(f"worker-{len(self.workers)}-{time.monotonic_ns()}", arguments)
+        name = f"worker-{len(self.workers)}-{time.monotonic_ns()}"
+        worker = await self.programs.child(name, arguments, self.fault.module)
         self.workers.append(worker)
         return worker
 
