@@ -5,8 +5,6 @@ Used by every reader of this package and re-exported by `models.preprocess`. Kno
 
 from dataclasses import dataclass
 
-from models.decoding.area_gate import GATE
-
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 16  # pixels
 MAX_RATIO = 50  # longer side over shorter side
@@ -56,10 +54,9 @@ def unsupported(detail: str) -> RejectedImageError:
 
 
 def check_area(width: int, height: int) -> None:
-    """Judge the memory that a header claims, before anything is allocated: TOO_LARGE; then wait for that much room."""
+    """Judge the memory that a header claims, before anything is allocated: TOO_LARGE."""
     if width * height > MAX_PIXELS:
         raise RejectedImageError("TOO_LARGE", f"the header claims {width}x{height}, expected at most {MAX_PIXELS:,} px")
-    GATE.claim(abs(width * height))
 
 
 def check_size(width: int, height: int) -> None:

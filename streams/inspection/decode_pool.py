@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from models.decoding.area_gate import GATE
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_input
 from schemas.records import Reason
 from streams.errors import FrameRejectedError
