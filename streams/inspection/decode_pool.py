@@ -74,12 +74,9 @@ class DecodePool:
         return await future
 
     def longest_s(self) -> float:
-        """Seconds that the slowest picture has been in a decoder; those that wait for room don't count."""
+        """Seconds that the slowest picture has been in a decoder."""
         now = time.monotonic()
-        taken = zip(self._threads, self._since, strict=True)
-        return max(
-            (now - since for t, since in taken if since is not None and t.ident not in GATE.waiting), default=0.0
-        )
+        return max((now - since for since in self._since if since is not None), default=0.0)
 
     def close(self) -> None:
         for _ in self._threads:
