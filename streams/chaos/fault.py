@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from streams.commands.children import CLI
 from streams.errors import CallerError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Fault:
     limits: Limits = Limits()  # frozen
     size: Size = Size.NORMAL
     workers: int = 2
+    module: str = CLI  # of which the workers are run
     downstream: tuple[str, ...] = ()  # commands, such as parts
     rate: float = 1.0  # of the load that was asked for
     deadline_ms: int | None = 1_000  # of every second frame

@@ -108,7 +108,8 @@ class Stage:
     async def add_worker(self) -> Child:
         """One more supervised worker, ready."""
         arguments = ["worker", "--model", str(self.model_dir), "--default-recipe"]
-        worker = await self.programs.child(f"worker-{next(self._numbers)}", arguments)
+        name = f"worker-{next(self._numbers)}"
+        worker = await self.programs.child(name, arguments, self.fault.module)
         self.workers.append(worker)
         return worker
 

@@ -143,3 +143,23 @@ async def test_a_caller_that_gave_up_harms_nobody(pool: DecodePool, monkeypatch:
     decoder.go.set()
     await pool.decode(png(), SPEC, 0.0, math.inf)
     assert gave_up.cancelled()
+
+
+async def test_a_decoder_that_hangs_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def hangs(*_: object) -> None:
+        release.wait(10)
+        raise ValueError
+
+    monkeypatch.setattr("streams.inspection.decode_pool.load_input", hangs)
+    pool = DecodePool(1)
+    assert pool.longest_s() == 0
+    decoding = asyncio.create_task(pool.decode(EncodedImage(b"", "PNG"), Preprocessing(), 0.0, math.inf))
+    await asyncio.sleep(0.2)
+    assert 0.1 < pool.longest_s() < 5
+    release.set()
+    with pytest.raises(FrameRejectedError):
+        await decoding
+    assert pool.longest_s() == 0
+    pool.close()
