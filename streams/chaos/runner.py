@@ -54,6 +54,8 @@ async def run_fault(shared: Ground, fault: Fault) -> Outcome:
     """One fault under load, judged. What could not even be run is a failed outcome with the reason."""
     started = time.monotonic()
     try:
+        if not shared.broker.is_running:  # the fault before could not bring it back
+            await asyncio.to_thread(shared.broker.start)
         async with Stage(shared, fault) as stage:
             await stage.load_on()
             await fault.cause(stage)
@@ -63,9 +65,6 @@ async def run_fault(shared: Ground, fault: Fault) -> Outcome:
             return judge(fault.name, fault.limits, found, evidence)
     except LinesideError as error:
         return _not_run(fault, error, time.monotonic() - started)
-    finally:
-        if not shared.broker.is_running:
-            await asyncio.to_thread(shared.broker.start)
 
 
 def _not_run(fault: Fault, error: LinesideError, took_s: float) -> Outcome:
