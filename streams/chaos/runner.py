@@ -18,8 +18,8 @@ from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.chaos.fault import Fault, Size
 from streams.chaos.judgement import Outcome, judge
 from streams.chaos.stage import Ground, Stage
-from streams.errors import LinesideError
 
+log = logging.getLogger(__name__)
 Say = Callable[[str], None]
 HEAP_MB = 512
 
@@ -63,12 +63,13 @@ async def run_fault(shared: Ground, fault: Fault) -> Outcome:
             await stage.drained()
             found, evidence = await stage.read(), await stage.evidence()
             return judge(fault.name, fault.limits, found, evidence)
-    except LinesideError as error:
-        return _not_run(fault, error, time.monotonic() - started)
+    except Exception as error:  # of this fault alone: the others are still to be run
+        log.exception("%s could not be run", fault.name)
+        return _not_run(fault, f"{type(error).__name__}: {error}", time.monotonic() - started)
 
 
-def _not_run(fault: Fault, error: LinesideError, took_s: float) -> Outcome:
-    return Outcome(fault.name, 0, 0, 0, 0, 0, 0, None, 0, took_s, (f"it could not be run: {error}",))
+def _not_run(fault: Fault, why: str, took_s: float) -> Outcome:
+    return Outcome(fault.name, 0, 0, 0, 0, 0, 0, None, 0, took_s, (f"it could not be run: {why}",))
 
 
 async def run_all(shared: Ground, faults: Sequence[Fault], say: Say) -> list[Outcome]:

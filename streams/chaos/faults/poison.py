@@ -64,7 +64,7 @@ def _made(make: Callable[[bytes], bytes | None], keyed: bool = True, headers: An
 
 
 async def _nothing_at_all(producer: ForeignProducer) -> None:
-    await producer.send(None, None)
+    await producer.send(None, b"")  # aiokafka sends no record without both
 
 
 BAD: tuple[Form, ...] = (
