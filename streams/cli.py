@@ -10,7 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from streams import cli_compare, cli_deadletters, cli_downstream, cli_history, cli_pages, cli_replay, cli_store
+from streams import (
+    cli_compare,
+    cli_deadletters,
+    cli_downstream,
+    cli_health,
+    cli_history,
+    cli_pages,
+    cli_replay,
+    cli_store,
+)
 from streams.capture.folder import journal_of
 from streams.capture.source import Camera
 from streams.capture.synthetic import SyntheticOptions
@@ -284,7 +293,7 @@ def train(
     asyncio.run(train_command(settings, request, data, out, as_json))
 
 
-for others in (cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store, cli_deadletters):
+for others in (cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store, cli_deadletters, cli_health):
     app.add_typer(others.app)
 
 

@@ -11,6 +11,7 @@ from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.bus.registry_client import registry_entries
 from streams.bus.registry_server import RegistryServer
 from streams.commands.broker_keeper import BrokerKeeper
+from streams.monitor import monitored
 from streams.sd_notify import notify
 from streams.settings import Settings
 from streams.topics import topic_specs
@@ -21,14 +22,15 @@ async def serve(settings: Settings, port: int, registry_port: int, say: Callable
     broker = BrokerKeeper(EmbeddedBroker(BrokerConfig(settings.data_dir / "broker", port)))
     registry = RegistryServer(registry_entries(settings.topic_prefix), registry_port)
     stop = asyncio.Event()
-    with stop_on_signals(stop):
-        try:
-            address = await broker.start(say)
-            registry.start()
-            await ensure_topics(address, topic_specs(settings))
-            say(f"schemas at {registry.url}; Ctrl-C stops both")
-            notify("READY=1")
-            await stop.wait()
-        finally:
-            registry.stop()
-            await broker.stop()
+    async with monitored(settings, "broker"):
+        with stop_on_signals(stop):
+            try:
+                address = await broker.start(say)
+                registry.start()
+                await ensure_topics(address, topic_specs(settings))
+                say(f"schemas at {registry.url}; Ctrl-C stops both")
+                notify("READY=1")
+                await stop.wait()
+            finally:
+                registry.stop()
+                await broker.stop()

@@ -97,12 +97,15 @@ class Child:
             self._supervisor.cancel()
         if self._process is not None:
             await _end(self._process, timeout_s)
+        self._ready_file.with_suffix(".port").unlink(missing_ok=True)
 
     def _spawn(self) -> None:
         self._ready_file.unlink(missing_ok=True)
         self._patience = Patience(time.monotonic(), self._limits)
         self.health_port = free_port() if self._is_asked else 0
         port = {"LINESIDE_METRICS_PORT": str(self.health_port)} if self._is_asked else {}
+        if self._is_asked:
+            self._ready_file.with_suffix(".port").write_text(str(self.health_port))  # for `lineside health`
         held = [sys.executable, "-I", "-S", str(leash.__file__), str(os.getpid()), str(LEASH_GRACE_S), *self._command]
         with self._log_file.open("ab") as output:
             self._process = subprocess.Popen(

@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from streams.commands import children
+from streams.commands.asking import free_port
 from streams.commands.children import RESTARTS, Child
+from streams.commands.health import show_health
 from streams.commands.patience import PatienceLimits
-from streams.errors import OperatorError
+from streams.errors import CallerError, OperatorError
+from streams.settings import Settings
 
 PROGRAM = """
 import asyncio, sys
@@ -97,8 +100,14 @@ async def test_one_that_is_alive_but_completes_nothing_is_ended_and_comes_back(
 
 async def test_one_that_is_well_is_left_alone(tmp_path: Path) -> None:
     async with running(tmp_path, "well") as child:
+        (tmp_path / "logs").symlink_to(tmp_path)
+        settings = Settings(data_dir=tmp_path)
+        assert await asyncio.to_thread(show_health, settings, [], True)
+        assert not await asyncio.to_thread(show_health, settings, [free_port()], True)
         await asyncio.sleep(2.0)
         assert child.restarts == 0
+    with pytest.raises(CallerError, match="no program of `lineside up` is known"):
+        show_health(settings, [], True)
 
 
 async def test_one_that_ends_before_it_is_ready_says_why(tmp_path: Path) -> None:
