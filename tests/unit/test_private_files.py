@@ -37,6 +37,6 @@ def test_a_data_directory_that_is_there_keeps_the_rights_that_its_owner_gave(tmp
 
 
 def test_the_users_file_is_its_owners_alone(tmp_path: Path) -> None:
-    account = Account(name="ana", roles=frozenset({Role.OPERATOR}))
+    account = Account(name="ana", display_name="Ana", roles=frozenset({Role.OPERATOR}))
     write_accounts(tmp_path / "users.json", [account])
     assert mode(tmp_path / "users.json") == "0600"
