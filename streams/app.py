@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
-from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from schemas.records import Precision, Recipe
 from streams.bus.admin import require_topics
@@ -31,6 +31,7 @@ from streams.capture.gateway import Counts, Gateway, Progress
 from streams.capture.source import Source
 from streams.errors import CallerError
 from streams.faust_app import faust_app
+from streams.health import Work
 from streams.inspection.agent import attach
 from streams.inspection.alone import CHILD_MODULE, Alone, ChildModel
 from streams.inspection.budget import Budget
@@ -44,6 +45,7 @@ from streams.inspection.pictures import Pictures
 from streams.inspection.quarantine import Quarantine
 from streams.inspection.recipes import RecipeBook, default_recipe
 from streams.inspection.watchdog import Fenced, Watchdog, end_process
+from streams.monitor import monitored
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import FRAMES, RECIPES, VERDICTS, topic_specs
@@ -144,8 +146,13 @@ class InspectionWorker:
         self.inspection = Inspection(inspector, self._tail, sender, budget, self.metrics, self._end_acquitted)
         self._faust = faust_app(settings, "inspection")
         attach(self._faust, prefix + FRAMES.name, self.inspection.accept)
+        self._unread = 0
         self._waiting = False
         self._beat = time.monotonic()
+
+    def work(self) -> Work:
+        """What waits, as `/progressing` shows it."""
+        return Work(self._unread, self.inspection.in_flight, self.inspection.completed)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set, then drain: every frame under way is decided, published and committed."""
@@ -203,7 +210,8 @@ class InspectionWorker:
             self._beat = time.monotonic()
             unread = 0
             with contextlib.suppress(ConsumerNotStarted, IllegalStateError):  # before the first and during a rebalance
-                unread = await self._unread()
+                unread = await self._count_unread()
+            self._unread = unread
             self._waiting = unread > 0 or self.inspection.in_flight > 0
             if (decoding_s := self._pool.longest_s()) > self._settings.decode_timeout_s:
                 end_process(f"a picture has been in its decoder for {decoding_s:.0f} s")
@@ -212,7 +220,7 @@ class InspectionWorker:
                 self._watchdog.progressed()
             await asyncio.sleep(LAG_INTERVAL_S)
 
-    async def _unread(self) -> int:
+    async def _count_unread(self) -> int:
         """Frames that are ready in Kafka and not fetched yet; sets the lag gauges on the way."""
         consumer: Any = self._faust.consumer
         unread = 0
@@ -261,16 +269,16 @@ async def run_gateway(settings: Settings, source: Source, progress: Progress) ->
 async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Callable[[], None] = lambda: None) -> None:
     """`lineside worker`: check the ground, load the models, then inspect until told to stop."""
     artifacts = await asyncio.to_thread(load_artifacts, options)  # a wrong directory is told before anything is reached
-    await require_topics(settings.bootstrap, topic_specs(settings))
-    models = await asyncio.to_thread(open_models, settings, options, artifacts)
-    children = [
-        ChildModel(m.model_id, str(directory), m.engine.device, m.engine.precision)
-        for m, directory in zip(models, options.model_dirs, strict=True)
-    ]
-    alone = Alone(children, settings.alone_timeout_s, options.alone_module)
-    worker = InspectionWorker(settings, models, _default_recipe(models, options), alone=alone)
-    if settings.metrics_port:
-        start_http_server(settings.metrics_port, addr="127.0.0.1")
-    stop = asyncio.Event()
-    with stop_on_signals(stop):
-        await worker.run(stop, on_ready)
+    async with monitored(settings, "worker") as monitor:
+        await require_topics(settings.bootstrap, topic_specs(settings))
+        models = await asyncio.to_thread(open_models, settings, options, artifacts)
+        children = [
+            ChildModel(m.model_id, str(directory), m.engine.device, m.engine.precision)
+            for m, directory in zip(models, options.model_dirs, strict=True)
+        ]
+        alone = Alone(children, settings.alone_timeout_s, options.alone_module)
+        worker = InspectionWorker(settings, models, _default_recipe(models, options), alone=alone)
+        monitor.watch(worker.work)
+        stop = asyncio.Event()
+        with stop_on_signals(stop):
+            await worker.run(stop, on_ready)

@@ -15,6 +15,7 @@ from streams import (
     cli_compare,
     cli_deadletters,
     cli_downstream,
+    cli_health,
     cli_history,
     cli_pages,
     cli_replay,
@@ -293,7 +294,11 @@ def train(
     asyncio.run(train_command(settings, request, data, out, as_json))
 
 
-for others in (cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store, cli_deadletters, cli_chaos):
+OTHERS = (
+    *(cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store, cli_deadletters),
+    *(cli_chaos, cli_health),
+)
+for others in OTHERS:
     app.add_typer(others.app)
 
 

@@ -5,9 +5,11 @@ Every agent's app is made here. Knows nothing of inspection; what was measured a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import faust
+from faust.exceptions import ConsumerNotStarted
 from faust.streams import _CStreamIterator  # type: ignore[attr-defined]  # whether the compiled one is there
 from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
@@ -92,6 +94,15 @@ class LinesideApp(faust.App):
 
     def _new_transport(self) -> Any:
         return ReadCommittedTransport(self.conf.broker_consumer, self)
+
+    async def unread(self) -> dict[Any, int]:
+        """How many offsets of each assigned TP are ready and not fetched; those unknown just now are left out."""
+        consumer: Any = self.consumer
+        found: dict[Any, int] = {}
+        with suppress(ConsumerNotStarted, RuntimeError):  # before the first and during a rebalance
+            for tp in consumer.assignment():
+                found[tp] = await consumer._thread.unread(tp)
+        return found
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:  # noqa: N802
         return ByteBoundedQueue(

@@ -33,7 +33,7 @@ class Settings:
     schema_registry_url: str = ""  # empty: the ids committed in schemas/ids.json
     data_dir: Path = field(default_factory=_default_data_dir)
     frame_store: str = ""  # fsspec URL or folder of claim-checked pictures; empty: frames/ in data_dir
-    metrics_port: int = 0  # 0: no metrics endpoint
+    metrics_port: int = 0  # of /metrics, /alive and /progressing on 127.0.0.1; 0: none
     log_level: str = "INFO"
 
     partitions: int = 12  # of every topic keyed by station
@@ -80,6 +80,7 @@ class Settings:
     decode_timeout_s: float = 20.0  # longer than this for one picture: its decoder hangs, the process ends
     infer_timeout_s: float = 30.0  # longer than this for one batch: the device is not to be trusted
     alone_timeout_s: float = 10.0  # for one picture, where it is tried alone because workers ended with it
+    progress_within_s: float = 20.0  # something waits and nothing completes: /progressing says 503
     stall_timeout_s: float = 60.0  # lag stands and nothing completes: the process ends
 
     def __post_init__(self) -> None:

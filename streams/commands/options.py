@@ -62,9 +62,9 @@ def _environment(defaults: Mapping[str, Any]) -> dict[str, str]:
 
 
 def ensure_data_dir(settings: Settings) -> None:
-    """CallerError where nothing can be written to the data directory."""
+    """Makes the data directory, closed to other accounts; CallerError where nothing can be written to it."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.data_dir):
             pass
     except OSError as error:

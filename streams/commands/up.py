@@ -24,11 +24,13 @@ from streams.bus.registry_client import registry_entries
 from streams.bus.registry_server import RegistryServer
 from streams.bus.subscriber import Subscription
 from streams.capture.source import Source
+from streams.commands.broker_keeper import BrokerKeeper
 from streams.commands.examples import held_out
 from streams.commands.programs import Programs
 from streams.commands.report import Report, Run, report
 from streams.commands.sources import SourceRequest, make_source
 from streams.commands.ui import Ui
+from streams.monitor import monitored
 from streams.settings import Settings
 from streams.topics import DEADLETTERS, FRAMES, VERDICTS, topic_specs
 
@@ -54,6 +56,7 @@ async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
     """Run the job and give its figures. Everything started here is stopped again, whatever happens."""
     source = make_source(options.request)  # first, so that a mistake is told before anything is started
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(monitored(settings, "up"))
         settings = await platform(settings, options, ui, stack)
         model_dir = options.model_dir or await _own_model(settings, options.request, ui)
         programs = Programs(settings, ui, stack)
@@ -90,10 +93,10 @@ def _say_where(ui: Ui, settings: Settings, addresses: Mapping[str, str]) -> None
 async def platform(settings: Settings, options: UpOptions, ui: Ui, stack: contextlib.AsyncExitStack) -> Settings:
     """Kafka with all topics: the configured one, else an embedded broker and its registry until the stack closes."""
     if not settings.bootstrap_servers:
-        broker = EmbeddedBroker(BrokerConfig(settings.data_dir / "broker", options.broker_port))
-        stack.callback(broker.stop)
+        broker = BrokerKeeper(EmbeddedBroker(BrokerConfig(settings.data_dir / "broker", options.broker_port)))
+        stack.push_async_callback(broker.stop)
         with ui.step("Kafka"):
-            address = await asyncio.to_thread(broker.start, on_progress=ui.say)
+            address = await broker.start(ui.say)
         settings = dataclasses.replace(settings, bootstrap_servers=address)
         if not settings.schema_registry_url:
             registry = RegistryServer(registry_entries(settings.topic_prefix), options.registry_port)
