@@ -50,6 +50,12 @@ def pictures(count: int = 32, side: int = SIDE, seed: int = 4) -> list[bytes]:
     return [simplejpeg.encode_jpeg(picture, quality=90) for picture in whole]
 
 
+def numbered(jpeg: bytes, number: int) -> bytes:
+    """The same picture under another digest: with its number as a JPEG comment."""
+    text = f"{number}".encode()
+    return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
+
+
 class Load:
     """Sends from `start` to `stop`."""
 
@@ -61,6 +67,7 @@ class Load:
         self.publishers = 0  # how many were needed
         self._settings = settings
         self._images = itertools.cycle(pictures())
+        self._numbers = itertools.count()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failed = asyncio.Event()
@@ -124,7 +131,8 @@ class Load:
 
     async def _send_one(self, publisher: Publisher, station: StationOnLoad, number: int) -> None:
         deadline_ms = self.plan.deadline_ms if number % 2 else None
-        frame = station.frame(next(self._images), SIDE, datetime.now(UTC), deadline_ms)
+        image = numbered(next(self._images), next(self._numbers))
+        frame = station.frame(image, SIDE, datetime.now(UTC), deadline_ms)
         self.unknown.add(frame.frame_id)
         delivery = await publisher.send(FRAMES, frame, key=station.key)
         delivery.add_done_callback(lambda done: self._settle(frame.frame_id, done))
