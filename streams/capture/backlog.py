@@ -37,16 +37,24 @@ class _Open:
 class Backlog:
     """See the module. `sync_numbers` makes trigger numbers durable, before frames that have them count as kept."""
 
-    def __init__(self, spool: Spool, changes: Changes, counts: Counts, sync_numbers: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        changes: Changes,
+        counts: Counts,
+        sync_numbers: Callable[[], None],
+        progress: Callable[[], None],
+    ) -> None:
         self.spool = spool
         self.is_writing = False
-        self._changes, self._counts, self._sync_numbers = changes, counts, sync_numbers
+        self._changes, self._counts, self._sync_numbers, self._progress = changes, counts, sync_numbers, progress
         self._codec = SpoolCodec()
         self._open: deque[_Open] = deque()
         self._done_to = spool.done
         self._thread = ThreadPoolExecutor(1, "spool")
         self._noting = changes.watch(asyncio.create_task(self._note()))
         counts.waiting = spool.frames
+        progress()
 
     async def keep(self, batch: Sequence[Captured]) -> int:
         """How many of the batch, from its first on, are durable now; for fewer than all see `spool.full`."""
@@ -124,6 +132,7 @@ class Backlog:
         self._counts.replayed += 1
         self._counts.confirmed += 1
         self._done(opened)
+        self._progress()
 
     def _done(self, opened: _Open) -> None:
         opened.is_done = True

@@ -10,8 +10,8 @@ class Changes:
     """Whoever changes something wakes all who wait. A crash of one task is raised to everybody."""
 
     def __init__(self) -> None:
+        self.crash: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._event = asyncio.Event()
-        self._crash: BaseException | None = None
 
     def wake(self) -> None:
         self._event.set()
@@ -19,8 +19,8 @@ class Changes:
     async def until(self, ready: Callable[[], object]) -> None:
         """Returns at once when `ready()` is true after a change; nothing runs in between."""
         while True:
-            if self._crash is not None:
-                raise self._crash
+            if self.crash.done():
+                raise self.crash.result()
             if ready():
                 return
             self._event.clear()
@@ -32,6 +32,7 @@ class Changes:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            self._crash = self._crash or task.exception()
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self.crash.done():
+            self.crash.set_result(error)
         self.wake()

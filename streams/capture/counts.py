@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Counts:
-    """`confirmed` counts each frame once, however it went; `sent` counts copies too, as they only come after a fault."""
+    """`confirmed` counts each frame once, however it went; `sent` counts copies too, which come after a fault alone."""
 
     captured: int = 0  # triggers that got a number
     sent: int = 0  # frames handed to a producer

@@ -1,7 +1,7 @@
 """★ The sending of a gateway: directly while the broker is there, through the spool while it is not, in order always.
 
-Place in the flow: the gateway puts captured frames in, in the order of their triggers; `session.py` is a producer's life,
-`backlog.py` the spool. Frames that nobody has taken over yet wait in memory, in order:
+Place in the flow: the gateway puts captured frames in, in the order of their triggers; `session.py` is a producer's
+life, `backlog.py` the spool. Frames that nobody has taken over yet wait in memory, in order:
 
     AWAY       no broker: all that waits goes to the spool, many frames a sync; the broker is looked for
     REPLAYING  the broker is back: the spool is sent first, and what comes meanwhile goes behind it
@@ -78,14 +78,17 @@ class Sending:
     async def start(self) -> None:
         """Looks for the broker once, then begins. CallerError as `Dialler.first`."""
         session = await self._dialler.first()
+        self.mode = Mode.REPLAYING if session else Mode.AWAY
         for work in (self._run(session), self._spool()):
             self._tasks.append(self._changes.watch(asyncio.create_task(work)))
 
-    async def has_room(self, size: int) -> None:
-        """Waits until a picture of `size` bytes may be put; one always has room, however large."""
-        await self._changes.until(
-            lambda: not self._count or (self._count < WINDOW_FRAMES and self._bytes + size <= WINDOW_BYTES)
-        )
+    def has_room(self, size: int) -> bool:
+        """Whether a picture of `size` bytes may be put; one always has room, however large."""
+        return not self._count or (self._count < WINDOW_FRAMES and self._bytes + size <= WINDOW_BYTES)
+
+    async def room_for(self, size: int) -> None:
+        """Waits until a picture of `size` bytes may be put."""
+        await self._changes.until(lambda: self.has_room(size))
 
     def put(self, captured: Captured, taken_over: Callable[[], None]) -> None:
         """The next frame; `taken_over` is called once broker or disk has it."""
@@ -220,8 +223,6 @@ class Sending:
         if not self._is_leaving and (self._can_wait or sending):
             self._complain(logging.WARNING, f"{why}: the source waits until frames can be sent")
             await asyncio.sleep(FULL_RETRY_S)
-            return
-        if self.mode is Mode.DIRECT:
             return
         self._refuse(rest)
         self._complain(

@@ -1,9 +1,9 @@
 """The gateway's spool: records kept on disk in order, bounded in bytes, until they are noted as done.
 
-Place in the flow: `sending.py` puts frames here while the broker is away and reads them when it is back. A record counts
-once it is synced. After SIGKILL or a power cut all of those are there; a torn end is cut off, a damaged record is
-skipped, and either is kept in `aside/`, logged and counted. One process a spool. Blocks: its caller brings a thread of
-its own, one call at a time; the numbers may be read from any thread. Knows no frames.
+Place in the flow: `backlog.py` puts frames here while the broker is away and reads them when it is back. A record
+counts once it is synced. After SIGKILL or a power cut all of those are there; a torn end is cut off, a damaged record
+is skipped, and either is kept in `aside/`, logged and counted. One process a spool. Blocks: its caller brings a thread
+of its own, one call at a time; the numbers may be read from any thread. Knows no frames.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Spool:
                 os.close(self._lock_fd)
                 raise
         except OSError as error:
-            raise OperatorError(f"the spool {folder} can't be used: {error.strerror}; mend that and try again") from error
+            raise OperatorError(
+                f"the spool {folder} can't be used: {error.strerror}; mend that and try again"
+            ) from error
         self.unread_from = self.done
 
     @property
@@ -155,16 +157,19 @@ class Spool:
         os.close(self._lock_fd)
 
     def _fitting(self, bodies: Sequence[tuple[int, bytes]]) -> list[bytes]:
-        """Records for the newest segment, which is a new one where the last is full; none where the bound is reached."""
+        """Records for the newest segment, or a new one where that is full; none where the bound is reached."""
         last = self._segments[-1] if self._segments else None
         size = last.size if last and last.takes_more and last.size < self._segment_bytes else 0
-        total, number, records = self.size_bytes, self.end, []
+        total, number = self.size_bytes, self.end
+        records: list[bytes] = []
         for at_ms, body in bodies:
             record = pack(number + len(records), at_ms, body)
             if records and size + len(record) > self._segment_bytes:
                 break
             if total + len(record) > self.max_bytes:
-                self.full = f"the spool {self.folder} is full ({total} of {self.max_bytes} bytes)" if not records else ""
+                self.full = (
+                    f"the spool {self.folder} is full ({total} of {self.max_bytes} bytes)" if not records else ""
+                )
                 break
             records.append(record)
             size, total = size + len(record), total + len(record)
@@ -220,7 +225,9 @@ class Spool:
             self.damaged += 1
             data = segment.read(damage.offset, damage.end - damage.offset)
             path = self.put_aside(f"damaged-{segment.path.stem}-{damage.offset}", data)
-            log.error("%s is damaged at byte %d: skipped, %d bytes are in %s", segment.path, damage.offset, len(data), path)
+            log.error(
+                "%s is damaged at byte %d: skipped, %d bytes are in %s", segment.path, damage.offset, len(data), path
+            )
 
     def _recover(self) -> None:
         """Segments of an earlier process: their numbers, a torn end, what is done already."""

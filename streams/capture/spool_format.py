@@ -1,8 +1,8 @@
 """The bytes of the gateway's spool: records in segment files, and the place up to which they are done. Pure.
 
-A record is a header of 32 bytes and a body. The header has a checksum of its own, so that its length can be trusted; the
-body's checksum stands in it. Records are numbered by 1; a number that is missing is a damaged record. What stands
-between two whole records, or behind the last one, and is none is Damage. Knows no files, no frames, no clock.
+A record is a header of 32 bytes and a body. The header has a checksum of its own, so that its length can be trusted;
+the body's checksum stands in it. Records are numbered without a gap: a number that is missing is a damaged record. What
+stands between two whole records, or behind the last one, and is none is Damage. Knows no files, no frames, no clock.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class RealDisk:
 
 
 class Segment:
-    """Records numbered `first` up to `next`, without `next`. `size`: bytes that are durable, all of them whole writes."""
+    """Records numbered `first` up to `next`, without `next`. `size`: bytes that are durable, whole records alone."""
 
     def __init__(self, path: Path, first: int, disk: Disk) -> None:
         """Opens or makes the file; OSError."""

@@ -11,11 +11,15 @@ from streams.app import run_gateway, stop_on_signals
 from streams.capture.gateway import Counts
 from streams.commands.sources import SourceRequest, make_source
 from streams.commands.ui import Ui
+from streams.errors import OperatorError
 from streams.settings import Settings
 
 
 async def run_gateway_command(settings: Settings, request: SourceRequest, as_json: bool) -> None:
-    """Publish until the source ends or SIGINT or SIGTERM comes; frames in flight are finished first."""
+    """Publish until the source ends or SIGINT or SIGTERM comes; frames in flight are finished first, or spooled.
+
+    OperatorError at the end where frames were refused.
+    """
     source, ui, counts, stop = make_source(request), Ui(), Counts(), asyncio.Event()
     with stop_on_signals(stop), ui.bars() as make:
         bar = make("frames", source.total)
@@ -23,9 +27,9 @@ async def run_gateway_command(settings: Settings, request: SourceRequest, as_jso
         def progress(now: Counts) -> None:
             nonlocal counts
             counts = now
-            bar(now.confirmed)
+            bar(now.confirmed, f"{now.waiting} in the spool" if now.waiting else "")
 
-        sending = asyncio.create_task(run_gateway(settings, source, progress))
+        sending = asyncio.create_task(run_gateway(settings, source, progress, serve_metrics=True))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((sending, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -34,7 +38,19 @@ async def run_gateway_command(settings: Settings, request: SourceRequest, as_jso
             await asyncio.wait((sending,))
         if not sending.cancelled():
             counts = sending.result()
+    _say(settings, counts, as_json)
+
+
+def _say(settings: Settings, counts: Counts, as_json: bool) -> None:
     if as_json:
         print(json.dumps(dataclasses.asdict(counts)))
     else:
         print(f"{counts.confirmed} frames confirmed, {counts.claim_checks} of them as claim checks", file=sys.stderr)
+    if counts.waiting:
+        where = settings.spool_folder
+        print(f"{counts.waiting} frames wait in the spool {where}; the next start sends them first", file=sys.stderr)
+    if counts.refused:
+        raise OperatorError(
+            f"{counts.refused} frames were refused, see above; bring the broker back, or give the spool more room "
+            "(LINESIDE_SPOOL_MAX_BYTES)"
+        )

@@ -300,7 +300,7 @@ def test_a_note_that_is_nonsense_is_told(
 
 def test_one_process_a_spool(reopen: Callable[..., Spool], tmp_path: Path) -> None:
     reopen()
-    with pytest.raises(CallerError, match="used by another gateway process; stop that one, or .*LINESIDE_SPOOL_DIR"):
+    with pytest.raises(CallerError, match=r"used by another gateway process; stop that one, or .*LINESIDE_SPOOL_DIR"):
         Spool(tmp_path / "spool", MIB)
 
 
