@@ -72,7 +72,7 @@ class Sending:
         self._sent: dict[int, _Waiting] = {}  # by id, in order; in DIRECT alone
         self._bytes = 0
         self._is_leaving = False
-        self._complained_s = -REMIND_S
+        self._said_s: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -102,10 +102,11 @@ class Sending:
         while not self._is_idle():
             await self._changes.until(lambda: self._is_idle() or self.mode is Mode.AWAY)
             if not self._is_idle():
-                log.warning(
-                    "nothing more is captured; %d frames wait for the broker. Ctrl-C leaves them in the spool for the "
-                    "next start",
-                    self._backlog.spool.frames + self._count,
+                waiting = self._backlog.spool.frames + self._count
+                self._say(
+                    logging.WARNING,
+                    "nothing more is captured; {} for the broker. Ctrl-C leaves them in the spool for the next start",
+                    f"{waiting} frames wait",
                 )
                 await self._changes.until(lambda: self._is_idle() or self.mode is not Mode.AWAY)
 
@@ -221,14 +222,14 @@ class Sending:
         why = self._backlog.spool.full
         sending = self.mode is Mode.REPLAYING and not self._is_half_full()
         if not self._is_leaving and (self._can_wait or sending):
-            self._complain(logging.WARNING, f"{why}: the source waits until frames can be sent")
+            self._say(logging.WARNING, "{}: the source waits until frames can be sent", why)
             await asyncio.sleep(FULL_RETRY_S)
             return
         self._refuse(rest)
-        self._complain(
+        self._say(
             logging.ERROR,
-            f"{why}: {rest[0].captured} and {len(rest) - 1} more are refused, {self._counts.refused} so far; bring the "
-            "broker back, or make room and raise LINESIDE_SPOOL_MAX_BYTES",
+            "{}; bring the broker back, or make room and raise LINESIDE_SPOOL_MAX_BYTES",
+            f"{why}: {rest[0].captured} and {len(rest) - 1} more are refused, {self._counts.refused} so far",
         )
 
     def _refuse(self, waiting: Sequence[_Waiting]) -> None:
@@ -239,7 +240,8 @@ class Sending:
         self._counts.refused += len(waiting)
         self._changes.wake()
 
-    def _complain(self, level: int, text: str) -> None:
-        if time.monotonic() - self._complained_s > REMIND_S:
-            self._complained_s = time.monotonic()
-            log.log(level, text)
+    def _say(self, level: int, sentence: str, what: str) -> None:
+        """Each sentence at most every few seconds."""
+        if time.monotonic() - self._said_s.get(sentence, -REMIND_S) > REMIND_S:
+            self._said_s[sentence] = time.monotonic()
+            log.log(level, sentence.format(what))
