@@ -72,6 +72,7 @@ class FakeBroker:
         self.log: list[FrameCaptured] = []
         self.is_up, self.is_silent, self.refuses = True, False, False
         self.appends_unconfirmed = 0
+        self.silent_from: int | None = None  # the length of the log from which on it is silent
         self.connections: list[FakeConnection] = []
         self.confirm_after_s = 0.0
 
@@ -111,7 +112,7 @@ class FakeConnection:
         future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
         if self._broker.refuses:
             future.set_exception(OperatorError("refused"))
-        elif self._broker.is_silent or self._is_stuck:
+        elif self._broker.is_silent or self._is_stuck or len(self._broker.log) == self._broker.silent_from:
             self._is_stuck = True
             self._pending.append(future)
             if self._left:

@@ -50,7 +50,7 @@ class Backlog:
         self._changes, self._counts, self._sync_numbers, self._progress = changes, counts, sync_numbers, progress
         self._codec = SpoolCodec()
         self._open: deque[_Open] = deque()
-        self._done_to = spool.done
+        self._done_to = self._sent_to = spool.done
         self._thread = ThreadPoolExecutor(1, "spool")
         self._noting = changes.watch(asyncio.create_task(self._note()))
         counts.waiting = spool.frames
@@ -74,6 +74,9 @@ class Backlog:
         False where `is_over()` says so. LinesideError where the session fails.
         """
         self._open.clear()
+        if self._done_to > self.spool.done:
+            await self._on_disk(self.spool.acknowledge, self._done_to)
+        self._sent_to = self.spool.done  # by this session
         await self._on_disk(self.spool.rewind)
         while not is_over():
             records = await self._on_disk(self.spool.read, READ_BYTES)
@@ -81,8 +84,9 @@ class Backlog:
                 if is_over():
                     return False
                 await self._send(session, record)
+            self._sent_to = self.spool.unread_from
+            self._advance()
             if not records and not self.spool.unread and not self.is_writing:
-                self._advance()
                 return True
             if not records:
                 await self._changes.until(lambda: is_over() or session.failure or not self.is_writing)
@@ -139,11 +143,11 @@ class Backlog:
         self._advance()
 
     def _advance(self) -> None:
-        """All below the first open record are done; damaged ones between them too."""
+        """All below the first open record are done; damaged ones between them, and behind the last that was sent, too."""
         while self._open and self._open[0].is_done:
             self._done_to = self._open.popleft().number + 1
-        if not self._open and not self.spool.unread:
-            self._done_to = max(self._done_to, self.spool.unread_from)
+        if not self._open:
+            self._done_to = max(self._done_to, self._sent_to)
         self._changes.wake()
 
     async def _note(self) -> None:

@@ -267,6 +267,25 @@ async def test_a_stop_in_the_middle_of_the_spool_goes_on_there(settings: Setting
     assert len(broker.log) == 600  # a clean stop sends nothing twice
 
 
+async def test_a_session_that_fails_in_the_middle_of_the_spool_is_no_reason_to_skip_what_it_had_sent(
+    settings: Settings,
+) -> None:
+    broker, source = FakeBroker(), Feed()
+    broker.is_up = False
+    running = run(broker, settings, source)
+    source.give(*range(300))
+    await source.knows(300)
+    broker.is_up, broker.silent_from = True, 50
+    await until(lambda: len(broker.connections) == 1 and broker.connections[0]._pending)
+    broker.silent_from = None
+    await broker.has(100)
+    await stopped(running)
+    assert len(broker.log) < 300
+    await run(broker, settings, Shots([]))
+    assert broker.parts == list(range(300))
+    assert len(broker.log) == 300
+
+
 async def test_a_full_spool_refuses_a_cameras_frames_loudly_and_spends_their_numbers(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
