@@ -27,6 +27,7 @@ from streams.bus.connect import reaching
 from streams.bus.control import ControlReader
 from streams.bus.publisher import Publisher
 from streams.bus.readback import VerdictTail
+from streams.bus.quiet import quieten
 from streams.bus.registry_client import codec_for
 from streams.capture.gateway import Counts, Gateway, Progress
 from streams.capture.metrics import GatewayMetrics
@@ -232,6 +233,7 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 async def run_gateway(settings: Settings, source: Source, progress: Progress, serve_metrics: bool = False) -> Counts:
     """`lineside gateway`: send every picture of a source; returns when the broker has confirmed the last."""
     codec = codec_for(settings)
+    quieten()
 
     async def connect() -> Publisher:
         await wait_for_broker(settings.bootstrap, PROBE_S)

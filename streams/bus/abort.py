@@ -40,7 +40,7 @@ def track_requests(producer: AIOKafkaProducer) -> set[asyncio.Task[None]]:
 
 
 async def abort(producer: AIOKafkaProducer, requests: set[asyncio.Task[None]]) -> None:
-    """See the module; what was not confirmed fails with ProducerClosed."""
+    """See the module. Futures of what was not confirmed stay open: whoever hands them out ends them."""
     _reset_connections(producer)
     sender: Any = producer._sender
     tasks = {*requests, sender.sender_task}
@@ -50,7 +50,7 @@ async def abort(producer: AIOKafkaProducer, requests: set[asyncio.Task[None]]) -
     for task in done:
         if not task.cancelled():
             task.exception()  # it was to end anyhow
-    producer._message_accumulator.fail_all(ProducerClosed())
+    _forget_batches(producer._message_accumulator)
     with contextlib.suppress(KafkaError, TimeoutError, asyncio.CancelledError):
         async with asyncio.timeout(STOP_S):
             await producer.stop()
@@ -58,6 +58,17 @@ async def abort(producer: AIOKafkaProducer, requests: set[asyncio.Task[None]]) -
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_S):
             await producer.client.close()
+
+
+def _forget_batches(accumulator: Any) -> None:
+    """Its own `fail_all` stumbles over batches that wait to be tried again."""
+    accumulator._exception = ProducerClosed()
+    waiting = [batch for batches in accumulator._batches.values() for batch in batches]
+    for batch in [*waiting, *accumulator._pending_batches]:
+        if not batch._drain_waiter.done():
+            batch._drain_waiter.set_result(None)  # who waits for room is told that it is closed
+    accumulator._batches.clear()
+    accumulator._pending_batches.clear()
 
 
 def _reset_connections(producer: AIOKafkaProducer) -> None:

@@ -139,7 +139,7 @@ class Sending:
             try:
                 await self._serve(session)
             except LinesideError as error:
-                log.info("the session is over: %s", error)
+                log.debug("the session is over: %s", error)  # the dialler tells people
             finally:
                 await self._end(session)
             session = None
@@ -153,6 +153,8 @@ class Sending:
         if not await self._backlog.replay(session, lambda: self._is_leaving):
             return await session.drained()
         self.mode = Mode.DIRECT
+        if waiting:
+            log.info("the spool is sent; frames go directly to the broker again")
         while not (self._is_leaving and not self._count):
             await self._changes.until(lambda: self._unsent or session.failure or (self._is_leaving and not self._count))
             if session.failure is not None:

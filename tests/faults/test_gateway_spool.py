@@ -142,6 +142,10 @@ async def topic(settings: Settings) -> dict[int, list[FrameCaptured]]:
     return log
 
 
+def files_on(log: dict[int, list[FrameCaptured]]) -> set[str]:
+    return {frame.attributes["file"] for partition in log.values() for frame in partition}
+
+
 def order_breaks(log: dict[int, list[FrameCaptured]]) -> list[str]:
     """Frames that came, for the first time, behind a later one of their camera."""
     breaks, seen, newest = [], set(), defaultdict(int)
@@ -163,43 +167,48 @@ def contradictions(log: dict[int, list[FrameCaptured]]) -> int:
     return sum(len(variants) > 1 for variants in said.values())
 
 
+async def mistreat(broker: EmbeddedBroker, gateway: GatewayProcess, settings: Settings) -> None:
+    """The timeline above. Every wait is for the gateway to take over so many more files."""
+
+    async def taken(count: int) -> None:
+        wanted = len(taken_over(settings)) + count
+        await until(lambda: len(taken_over(settings)) >= wanted)
+
+    gateway.start()
+    await taken(100)
+    gateway.kill()
+    await asyncio.to_thread(broker.start)
+    await ensure_topics(settings.bootstrap, topic_specs(settings))
+    gateway.start()
+    await taken(200)
+    broker.kill()
+    await taken(100)
+    gateway.kill()
+    await asyncio.to_thread(broker.start)
+    gateway.start()
+    await taken(200)
+    os.kill(broker.pid, signal.SIGSTOP)
+    await taken(150)
+    os.kill(broker.pid, signal.SIGCONT)
+    await taken(100)
+    await asyncio.to_thread(broker.stop)
+    await taken(100)
+    await asyncio.to_thread(broker.start)
+
+
 async def test_nothing_taken_over_is_lost_when_broker_and_gateway_are_killed_frozen_and_stopped(
     own_broker: EmbeddedBroker, settings: Settings, tmp_path: Path
 ) -> None:
     camera = Camera(tmp_path / "shots")
     options = ["--source", "folder", "--folder", camera.folder, "--watch", "--name-pattern", "{line}_{part_id}.{ext}"]
     gateway = GatewayProcess(settings, *options)
-
-    def grown_by(count: int) -> Callable[[], bool]:
-        wanted = len(taken_over(settings)) + count
-        return lambda: len(taken_over(settings)) >= wanted
-
     writing = asyncio.create_task(camera.run())
     try:
-        gateway.start()  # without a broker
-        await until(grown_by(100))
-        gateway.kill()
-        await asyncio.to_thread(own_broker.start)
-        await ensure_topics(settings.bootstrap, topic_specs(settings))
-        gateway.start()
-        await until(grown_by(200))  # the spool is sent, then what the camera wrote meanwhile
-        own_broker.kill()
-        await until(grown_by(100))  # by the spool
-        gateway.kill()
-        await asyncio.to_thread(own_broker.start)
-        gateway.start()
-        await until(grown_by(200))
-        os.kill(own_broker.pid, signal.SIGSTOP)
-        await until(grown_by(150))
-        os.kill(own_broker.pid, signal.SIGCONT)
-        await until(grown_by(100))
-        await asyncio.to_thread(own_broker.stop)
-        await until(grown_by(100))
-        await asyncio.to_thread(own_broker.start)
+        await mistreat(own_broker, gateway, settings)
         writing.cancel()
         files = {file.name for file in camera.folder.glob("*.png")}
         await until(lambda: taken_over(settings) >= files)
-        while len({f.attributes["file"] for log in (await topic(settings)).values() for f in log}) < len(files):
+        while files_on(await topic(settings)) < files:
             await asyncio.sleep(0.2)
         assert await gateway.stop() == 0, gateway.log[-2000:]
     finally:
@@ -207,12 +216,13 @@ async def test_nothing_taken_over_is_lost_when_broker_and_gateway_are_killed_fro
         gateway.clear_away()
 
     log = await topic(settings)
-    assert {frame.attributes["file"] for partition in log.values() for frame in partition} == files
+    assert files_on(log) == files
     assert len(files) >= 900
     assert order_breaks(log) == []
     assert contradictions(log) == 0
     assert gateway.log.count("frames can't be sent now, they go to the spool") >= 4, gateway.log
     assert "Traceback" not in gateway.log
+    assert "never retrieved" not in gateway.log
     assert list(settings.spool_folder.glob("*.spool")) == []
 
 
