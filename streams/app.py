@@ -26,8 +26,8 @@ from streams.bus.admin import require_topics, wait_for_broker
 from streams.bus.connect import reaching
 from streams.bus.control import ControlReader
 from streams.bus.publisher import Publisher
-from streams.bus.readback import VerdictTail
 from streams.bus.quiet import quieten
+from streams.bus.readback import VerdictTail
 from streams.bus.registry_client import codec_for
 from streams.capture.gateway import Counts, Gateway, Progress
 from streams.capture.metrics import GatewayMetrics

@@ -88,7 +88,7 @@ class FakeBroker:
         """Part numbers on the topic, copies left out."""
         return list(dict.fromkeys(int(frame.part_id or -1) for frame in self.log))
 
-    async def has(self, count: int, timeout_s: float = 10.0) -> None:
+    async def has(self, count: int, timeout_s: float = 30.0) -> None:
         async with asyncio.timeout(timeout_s):
             while len(self.parts) < count:
                 await asyncio.sleep(0.005)

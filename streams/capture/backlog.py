@@ -143,7 +143,7 @@ class Backlog:
         self._advance()
 
     def _advance(self) -> None:
-        """All below the first open record are done; damaged ones between them, and behind the last that was sent, too."""
+        """All below the first open record are done, damaged ones too, as are those behind the last that was sent."""
         while self._open and self._open[0].is_done:
             self._done_to = self._open.popleft().number + 1
         if not self._open:
