@@ -92,11 +92,16 @@ class Codec:
         self._readers = {s.record: parse_schema(json.loads(s.text)) for s in committed_schemas()}  # newest wins
         self._heads: dict[str, bytes] = {}
 
-    def encode(self, record: records.Event) -> bytes:
-        """Framing and Avro body of one event, always in the newest version of its schema."""
-        name = type(record).__name__
+    def prepare(self, record_type: type[records.Event]) -> None:
+        """Learns the id under which such events are written, so that encoding them asks nobody; the source's errors."""
+        name = record_type.__name__
         if name not in self._heads:
             self._heads[name] = FRAMING.pack(MAGIC, self._source.id_of(name))
+
+    def encode(self, record: records.Event) -> bytes:
+        """Framing and Avro body of one event, always in the newest version of its schema."""
+        self.prepare(type(record))
+        name = type(record).__name__
         out = io.BytesIO()
         out.write(self._heads[name])
         schemaless_writer(out, self._readers[name], record.to_avro())

@@ -21,13 +21,16 @@ from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from schemas.records import Precision, Recipe
-from streams.bus.admin import require_topics
+from schemas.records import FrameCaptured, Precision, Recipe
+from streams.bus.admin import require_topics, wait_for_broker
+from streams.bus.connect import reaching
 from streams.bus.control import ControlReader
 from streams.bus.publisher import Publisher
+from streams.bus.quiet import quieten
 from streams.bus.readback import VerdictTail
 from streams.bus.registry_client import codec_for
 from streams.capture.gateway import Counts, Gateway, Progress
+from streams.capture.metrics import GatewayMetrics
 from streams.capture.source import Source
 from streams.errors import CallerError
 from streams.faust_app import faust_app
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LAG_INTERVAL_S = 1.0
+PROBE_S = 2.0  # a gateway looks so long for its broker, then frames go to the spool meanwhile
 DRAIN_TIMEOUT_S = 50.0  # shorter than the rebalance timeout
 
 
@@ -259,11 +263,24 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def run_gateway(settings: Settings, source: Source, progress: Progress) -> Counts:
+async def run_gateway(settings: Settings, source: Source, progress: Progress, with_metrics: bool = False) -> Counts:
     """`lineside gateway`: send every picture of a source; returns when the broker has confirmed the last."""
-    await require_topics(settings.bootstrap, topic_specs(settings))
-    async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
-        return await Gateway(publisher, settings, progress=progress).run(source)
+    codec = codec_for(settings)
+    quieten()
+
+    async def connect() -> Publisher:
+        await wait_for_broker(settings.bootstrap, PROBE_S)
+        async with reaching(settings.bootstrap):
+            await require_topics(settings.bootstrap, topic_specs(settings))
+        await asyncio.to_thread(codec.prepare, FrameCaptured)
+        publisher = Publisher(settings.bootstrap, settings.topic_prefix, codec)
+        await publisher.start()
+        return publisher
+
+    gateway = Gateway(connect, settings, progress=progress)
+    if with_metrics:
+        REGISTRY.register(GatewayMetrics(gateway))
+    return await gateway.run(source)
 
 
 async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Callable[[], None] = lambda: None) -> None:

@@ -69,6 +69,9 @@ class Settings:
     archive_ok_mib_per_line_day: int = 512  # most that those pictures take, per line and day
     archive_patience_s: int = 86_400  # frames without a verdict are archived after this
 
+    spool_dir: str = ""  # where a gateway keeps frames while the broker is away; empty: gateway/spool/ in data_dir
+    spool_max_bytes: int = 4 << 30  # beyond it frames are refused, or left to sources that can wait
+    broker_silence_s: float = 2.0  # frames under way and none confirmed for so long: the broker is away
     inline_max_bytes: int = 900_000  # larger pictures travel as claim checks
     max_batch: int = 32  # frames
     linger_ms: float = 5.0  # longest wait for a fuller batch while the engine is idle
@@ -92,6 +95,9 @@ class Settings:
                 raise CallerError(f"{name} must be at least 1; came {getattr(self, name)}")
         if self.archive_period_s < 1 or DAY_S % self.archive_period_s:
             raise CallerError(f"archive_period_s must divide a day of {DAY_S} s; came {self.archive_period_s}")
+        if self.spool_max_bytes < 0 or self.broker_silence_s <= 0:
+            came = f"{self.spool_max_bytes} and {self.broker_silence_s:g}"
+            raise CallerError(f"spool_max_bytes must be at least 0 and broker_silence_s above 0; came {came}")
         if not 0 <= self.archive_ok_share <= 1:
             raise CallerError(f"archive_ok_share must lie in 0 to 1; came {self.archive_ok_share}")
 
@@ -103,6 +109,10 @@ class Settings:
     @property
     def frame_store_url(self) -> str:
         return self.frame_store or str(self.data_dir / "frames")
+
+    @property
+    def spool_folder(self) -> Path:
+        return Path(self.spool_dir) if self.spool_dir else self.data_dir / "gateway" / "spool"
 
     @property
     def archive_dir(self) -> Path:

@@ -20,6 +20,7 @@ from aiokafka.structs import RecordMetadata
 
 from schemas import records
 from schemas.codec import Codec
+from streams.bus.abort import abort, track_requests
 from streams.bus.admin import wait_for_broker
 from streams.bus.connect import ANSWER_TIMEOUT_S, START_TIMEOUT_S, reaching, topic_missing
 from streams.errors import CallerError, OperatorError
@@ -67,6 +68,7 @@ class Publisher:
         self._linger_ms = linger_ms
         self._producer: AIOKafkaProducer | None = None
         self._pending: set[asyncio.Future[Delivery]] = set()
+        self._requests: set[asyncio.Task[None]] = set()
 
     @property
     def pending(self) -> int:
@@ -87,6 +89,7 @@ class Publisher:
                 max_request_size=REQUEST_MAX_BYTES,
                 request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
             )
+            self._requests = track_requests(producer)
             try:
                 async with asyncio.timeout(START_TIMEOUT_S):
                     await producer.start()
@@ -112,6 +115,16 @@ class Publisher:
                 future.set_exception(error)
                 future.exception()  # the error below reports them all
             raise error from None
+
+    async def abort(self) -> None:
+        """Closes at once: what is not confirmed fails, and none of it is sent any more when this returns."""
+        if self._producer is None:
+            return
+        await abort(self._producer, self._requests)
+        for future in tuple(self._pending):
+            if not future.done():
+                future.set_exception(OperatorError(f"the connection to {self._bootstrap} was given up"))
+            future.exception()  # who awaits it is told; nobody must
 
     async def __aenter__(self) -> Publisher:
         await self.start()

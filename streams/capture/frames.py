@@ -64,9 +64,9 @@ def key_of(shot: Shot) -> bytes:
     return station_key(shot.camera.plant, shot.camera.line, shot.camera.station)
 
 
-def travels_inline(shot: Shot, inline_max_bytes: int) -> bool:
+def travels_inline(picture: bytes, inline_max_bytes: int) -> bool:
     """True where the picture is small enough to be inside the event; else it is a claim check."""
-    return len(shot.data) <= inline_max_bytes
+    return len(picture) <= inline_max_bytes
 
 
 def sha256_of(data: bytes) -> str:

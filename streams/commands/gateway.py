@@ -10,9 +10,10 @@ from collections.abc import Coroutine
 from typing import Any
 
 from streams.app import run_gateway, stop_on_signals
-from streams.capture.gateway import Counts
+from streams.capture.counts import Counts
 from streams.commands.sources import SourceRequest, make_source
 from streams.commands.ui import Ui
+from streams.errors import OperatorError
 from streams.health import Work
 from streams.monitor import monitored
 from streams.sd_notify import notify
@@ -20,7 +21,10 @@ from streams.settings import Settings
 
 
 async def run_gateway_command(settings: Settings, request: SourceRequest, as_json: bool) -> None:
-    """Publish until the source ends or SIGINT or SIGTERM comes; frames in flight are finished first."""
+    """Publish until the source ends or SIGINT or SIGTERM comes; frames in flight are finished first, or spooled.
+
+    OperatorError at the end where frames were refused.
+    """
     source, ui, counts = make_source(request), Ui(), Counts()
     async with monitored(settings, "gateway") as monitor:
         with ui.bars() as make:
@@ -29,15 +33,18 @@ async def run_gateway_command(settings: Settings, request: SourceRequest, as_jso
             def progress(now: Counts) -> None:
                 nonlocal counts
                 counts = now
-                bar(now.confirmed)
+                bar(now.confirmed, f"{now.waiting} in the spool" if now.waiting else "")
 
-            monitor.watch(lambda: Work(0, counts.sent - counts.confirmed, counts.confirmed))
+            monitor.watch(lambda: _work(counts))
             notify("READY=1")
-            counts = await _until_stopped(run_gateway(settings, source, progress)) or counts
-    if as_json:
-        print(json.dumps(dataclasses.asdict(counts)))
-    else:
-        print(f"{counts.confirmed} frames confirmed, {counts.claim_checks} of them as claim checks", file=sys.stderr)
+            counts = await _until_stopped(run_gateway(settings, source, progress, with_metrics=True)) or counts
+    _say(settings, counts, as_json)
+
+
+def _work(counts: Counts) -> Work:
+    """A frame that the spool has taken over is done: while Kafka is away the gateway progresses all the same."""
+    done = counts.confirmed - counts.replayed + counts.spooled
+    return Work(0, max(0, counts.captured - done - counts.refused), done + counts.replayed)
 
 
 async def _until_stopped(work: Coroutine[Any, Any, Counts]) -> Counts | None:
@@ -52,3 +59,18 @@ async def _until_stopped(work: Coroutine[Any, Any, Counts]) -> Counts | None:
             sending.cancel()
             await asyncio.wait((sending,))
     return None if sending.cancelled() else sending.result()
+
+
+def _say(settings: Settings, counts: Counts, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(dataclasses.asdict(counts)))
+    else:
+        print(f"{counts.confirmed} frames confirmed, {counts.claim_checks} of them as claim checks", file=sys.stderr)
+    if counts.waiting:
+        where = settings.spool_folder
+        print(f"{counts.waiting} frames wait in the spool {where}; the next start sends them first", file=sys.stderr)
+    if counts.refused:
+        raise OperatorError(
+            f"{counts.refused} frames were refused, see above; bring the broker back, or give the spool more room "
+            "(LINESIDE_SPOOL_MAX_BYTES)"
+        )

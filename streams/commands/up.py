@@ -151,8 +151,8 @@ async def _capture_and_wait(
                     if watcher.done():
                         watcher.result()
                 if gateway.done():
-                    sent = gateway.result().sent
-                    if run.done >= sent or time.monotonic() - since > SILENCE_S:
+                    confirmed = gateway.result().confirmed
+                    if run.done >= confirmed or time.monotonic() - since > SILENCE_S:
                         return
                 else:
                     since = max(since, time.monotonic() - SILENCE_S / 2)
