@@ -125,6 +125,7 @@ class Publisher:
             if not future.done():
                 future.set_exception(OperatorError(f"the connection to {self._bootstrap} was given up"))
             future.exception()  # who awaits it is told; nobody must
+        self._pending.clear()
 
     async def __aenter__(self) -> Publisher:
         await self.start()

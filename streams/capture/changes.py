@@ -7,14 +7,19 @@ from collections.abc import Callable
 
 
 class Changes:
-    """Whoever changes something wakes all who wait. A crash of one task is raised to everybody."""
+    """Whoever changes something calls `wake`, which wakes those whose condition holds now and nobody else.
+
+    A crash of one task is raised to everybody.
+    """
 
     def __init__(self) -> None:
         self.crash: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        self._event = asyncio.Event()
+        self._waiting: dict[asyncio.Future[None], Callable[[], object]] = {}
 
     def wake(self) -> None:
-        self._event.set()
+        for future, ready in self._waiting.items():
+            if not future.done() and (ready() or self.crash.done()):
+                future.set_result(None)
 
     async def until(self, ready: Callable[[], object]) -> None:
         """Returns at once when `ready()` is true after a change; nothing runs in between."""
@@ -23,8 +28,12 @@ class Changes:
                 raise self.crash.result()
             if ready():
                 return
-            self._event.clear()
-            await self._event.wait()
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting[future] = ready
+            try:
+                await future
+            finally:
+                del self._waiting[future]
 
     def watch(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         """Tells everybody where the task ends by an error; gives it back."""

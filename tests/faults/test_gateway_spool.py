@@ -49,6 +49,8 @@ def own_broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
         port = free.getsockname()[1]
     broker = EmbeddedBroker(BrokerConfig(tmp_path / "kafka", port=port, heap_mb=256))
     yield broker
+    if broker.is_running:
+        os.kill(broker.pid, signal.SIGCONT)  # a test may have ended while it was frozen
     broker.stop()
 
 
@@ -175,24 +177,24 @@ async def mistreat(broker: EmbeddedBroker, gateway: GatewayProcess, settings: Se
         await until(lambda: len(taken_over(settings)) >= wanted)
 
     gateway.start()
-    await taken(100)
+    await taken(80)
     gateway.kill()
     await asyncio.to_thread(broker.start)
     await ensure_topics(settings.bootstrap, topic_specs(settings))
     gateway.start()
-    await taken(200)
+    await taken(120)
     broker.kill()
-    await taken(100)
+    await taken(60)
     gateway.kill()
     await asyncio.to_thread(broker.start)
     gateway.start()
-    await taken(200)
+    await taken(120)
     os.kill(broker.pid, signal.SIGSTOP)
-    await taken(150)
+    await taken(60)
     os.kill(broker.pid, signal.SIGCONT)
-    await taken(100)
+    await taken(60)
     await asyncio.to_thread(broker.stop)
-    await taken(100)
+    await taken(60)
     await asyncio.to_thread(broker.start)
 
 
@@ -217,7 +219,7 @@ async def test_nothing_taken_over_is_lost_when_broker_and_gateway_are_killed_fro
 
     log = await topic(settings)
     assert files_on(log) == files
-    assert len(files) >= 900
+    assert len(files) >= 560
     assert order_breaks(log) == []
     assert contradictions(log) == 0
     assert gateway.log.count("frames can't be sent now, they go to the spool") >= 4, gateway.log
