@@ -29,7 +29,7 @@ SPECS = (
 )
 REASONS = frozenset(Reason) - {Reason.UNKNOWN, Reason.DECODE_CRASHED}
 BASE_GROWTH_BYTES = 96 << 20  # code loaded on first use, and what allocators keep
-PIXEL_GROWTH_BYTES = 16  # a decoded pixel: Pillow's 4, its conversion's 4, ours 3, a turned or cut copy
+PIXEL_GROWTH_BYTES = 17  # a decoded pixel: WebP takes 16, 16-bit colour 12, all else less
 FILE_GROWTH = 12  # times the file: strips, chunks and repairs are copies
 REFUSED_GROWTH_BYTES = 1200 << 20  # 100 megapixels that are refused by their last row
 WEIGHTS = {"OTHER": 1}  # a kind's share of cases, 4 where not told: nothing of these is read
