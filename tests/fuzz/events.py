@@ -36,7 +36,7 @@ from tests.contracts.samples import SAMPLES
 from tests.fuzz.avro import TEXTS, Writer, odd_fields, odd_map, spoilt
 from tests.fuzz.mutations import changed
 from tests.fuzz.subject import Case, WrongOutcomeError, generator
-from tests.pictures import corpus
+from tests.pictures import corpus, saved, scene
 
 GROWTH_BYTES = 128 << 20  # an event of 8 MiB, decoded, quoted, encoded and decoded again
 FRAMES_SHARE = 0.8
@@ -54,10 +54,10 @@ class Events:
         self._writers = {name: Writer(schema) for name, schema in texts.items()}
         self._encoded = [self._codec.encode(sample) for sample in SAMPLES.values()]
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-store-"))
-        self._bench = _Bench(self._folder / "store", self._codec)
-        self._frames = _frames(self._bench.references)
+        self.bench = _Bench(self._folder / "store", self._codec)
+        self._frames = _frames(self.bench.references)
         self._tried = 0
-        self._bench.inspect(arrival(self._frames[0]), {})  # what is loaded at first use is no growth
+        self.bench.inspect(arrival(frame(image=saved(scene(), "PNG"))), {})  # what is loaded at first use is no growth
 
     def case(self, number: int) -> Case:
         rng = generator(self._seed, "event", number)
@@ -96,14 +96,14 @@ class Events:
             return self._read(name, data or b"")
         self._tried += 1
         if self._tried % EMPTIED_EVERY == 0:
-            self._bench.empty_store()
+            self.bench.empty_store()
         hostile = arrival(data, key=case.told["key"], headers=case.told["headers"])
-        outputs = self._bench.inspect(hostile, {})
-        ended = self._judged(outputs, hostile)
+        outputs = self.bench.inspect(hostile, {})
+        ended = self.judged(outputs, hostile)
         if case.told["again"] and outputs.verdict:
             known = {(hostile.source.offset, outputs.verdict.verdict_id): outputs.verdict}
-            again = self._bench.inspect(hostile, known)
-            self._judged(again, hostile)
+            again = self.bench.inspect(hostile, known)
+            self.judged(again, hostile)
             if again.verdict != outputs.verdict or not again.redelivered:
                 raise WrongOutcomeError("a redelivered frame got another verdict")
         return ended
@@ -117,7 +117,7 @@ class Events:
         self._check_written(event)
         return "read (other events)"
 
-    def _judged(self, outputs: Outputs, hostile: Arrival) -> str:
+    def judged(self, outputs: Outputs, hostile: Arrival) -> str:
         """The outcome in words; WrongOutcomeError for one that can't be published or read."""
         verdict, letter = outputs.verdict, outputs.dead_letter
         if verdict is None and letter is None:
@@ -155,7 +155,7 @@ class Events:
         return GROWTH_BYTES
 
     def close(self) -> None:
-        self._bench.close()
+        self.bench.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
