@@ -94,7 +94,9 @@ def _int(data: bytes, at: int) -> int:
 
 
 def _bytes(data: bytes, at: int) -> int:
-    if at < len(data) and not (byte := data[at]) & 129 and at + 1 + (byte >> 1) <= len(data):  # most: short, not negative
+    if (
+        at < len(data) and not (byte := data[at]) & 129 and at + 1 + (byte >> 1) <= len(data)
+    ):  # most: short, not negative
         return at + 1 + (byte >> 1)
     length, at = read_long(data, at)
     if not 0 <= length <= len(data) - at:

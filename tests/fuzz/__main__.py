@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz`: hostile pictures and events by the hundred thousand, each of which must end in a right outcome.
+"""`python -m tests.fuzz`: hostile pictures and events by the hundred thousand, each of which must end as it must.
 
     python -m tests.fuzz --pictures 100000 --events 100000 [--seed N] [--json]
     python -m tests.fuzz --seed N --only picture:4711        # one input again, in this process
@@ -119,7 +119,9 @@ def _print(kind: str, seed: int, figures: Figures) -> None:
     table.add_section()
     table.add_row("time", f"{found['seconds']} s, {found['per_second']} a second")
     table.add_row("slowest", "\n".join(f"{s['s']} s  {kind}:{s['number']}  {s['outcome']}" for s in found["slowest"]))
-    table.add_row("largest", "\n".join(f"{b['mib']} MiB  {kind}:{b['number']}  {b['outcome']}" for b in found["largest"]))
+    table.add_row(
+        "largest", "\n".join(f"{b['mib']} MiB  {kind}:{b['number']}  {b['outcome']}" for b in found["largest"])
+    )
     table.add_row("peak memory", f"{found['peak_rss_mib']} MiB")
     table.add_row("gained while warm", f"{found['drift_mib']} MiB{'' if found['is_flat'] else ': NOT FLAT'}")
     for failure in figures.failures:

@@ -19,7 +19,24 @@ _NUMBERS = (
 )
 _FLOATS = (0.0, -0.0, 1.0, -1.0, 1e308, 5e-324, float("inf"), float("-inf"), float("nan"))
 TEXTS = (
-    *("", "\0", "\n", "*", ".", "..", "/", "a/b", "../../etc/passwd", "%2e%2e", "ä", "\u202e", "\ufeff", "😀", "'", '"'),
+    *(
+        "",
+        "\0",
+        "\n",
+        "*",
+        ".",
+        "..",
+        "/",
+        "a/b",
+        "../../etc/passwd",
+        "%2e%2e",
+        "ä",
+        "\u202e",
+        "\ufeff",
+        "😀",
+        "'",
+        '"',
+    ),
     *("<script>alert(1)</script>", "=cmd()", "${jndi:ldap://x}", "x" * 64, "x" * 65, "x" * 1025, "ü" * 1024),
 )
 _BAD_UTF8 = (b"\xff", b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"a\xe2\x82")
@@ -151,7 +168,10 @@ def _block(end: bytes, rng: random.Random) -> bytes:
         case 1:
             return varint(-rng.choice((1, 2, 2**31, 2**63))) + varint(rng.choice(_NUMBERS))
         case 2:
-            return b"".join(varint(-1) + varint(rng.choice((0, 4))) + b"\2k\2v" for _ in range(rng.choice((1, 1000)))) + end
+            return (
+                b"".join(varint(-1) + varint(rng.choice((0, 4))) + b"\2k\2v" for _ in range(rng.choice((1, 1000))))
+                + end
+            )
         case 3:  # a map of many small entries
             count = rng.choice((10, 1000, 1000, 50_000))
             return varint(count) + b"".join(b"\x0a%05x\0" % i for i in range(count)) + end

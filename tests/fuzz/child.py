@@ -38,7 +38,7 @@ class Work:
 
 @dataclass(slots=True)
 class Report:
-    """What happened since the last one. Trials are (number, outcome, processor seconds, growth at the peak in bytes)."""
+    """What happened since the last one. Trials: number, outcome, processor seconds, bytes of growth at the peak."""
 
     trials: list[tuple[int, str, float, int]] = field(default_factory=list)
     failures: list[tuple[int, str, str]] = field(default_factory=list)  # number, kind, text
@@ -47,9 +47,7 @@ class Report:
     done: bool = False
 
 
-def run_child(
-    make: Callable[[], Subject], work: Work, current: Any, outcomes: Connection, stderr: Path
-) -> None:
+def run_child(make: Callable[[], Subject], work: Work, current: Any, outcomes: Connection, stderr: Path) -> None:
     """Runs until the work is done. `current` is shared with the parent: number of the trial, when it began."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     _errors_go_to(stderr)

@@ -78,8 +78,10 @@ class Events:
         if way < 0.2:  # knows nothing of Avro
             return changed(self._codec.encode(record), rng, self._encoded)
         if way < 0.25:  # another schema than was written
-            return head[:1] + rng.choice((0, 1, 2, 4, 13, 14, 17, 18, 2**31, 2**32 - 1)).to_bytes(4, "big") + b"".join(
-                piece.data for piece in self._writers[name].pieces(value)
+            return (
+                head[:1]
+                + rng.choice((0, 1, 2, 4, 13, 14, 17, 18, 2**31, 2**32 - 1)).to_bytes(4, "big")
+                + b"".join(piece.data for piece in self._writers[name].pieces(value))
             )
         if rng.random() < 0.5:
             value = odd_fields(value, rng)
@@ -145,7 +147,7 @@ class Events:
             raise WrongOutcomeError(f"{size} bytes for {topic.name}, which takes {topic.max_message_bytes}")
 
     def _check_written(self, record: records.Event) -> bytes:
-        """Read again it is the same: within the bounds of its schema (`schemas.bounds`), numbers of 32 bits included."""
+        """Read again it is the same: within the bounds of its schema (`schemas.bounds`), ints of 32 bits included."""
         data = self._codec.encode(record)
         if self._codec.encode(self._codec.decode(data, type(record))) != data:  # not ==: NaN is no equal of itself
             raise WrongOutcomeError(f"a {type(record).__name__} is another when it is read")
@@ -208,11 +210,25 @@ def _references(store: FrameStore, folder: Path) -> tuple[str, ...]:
     for name, target in (("link.png", "/etc/passwd"), ("loop.png", "loop.png"), ("up", "/")):
         if not (odd / name).is_symlink():
             (odd / name).symlink_to(target)
-    wrong = [f"{base}/{tail}" for tail in (
-        *("cd/fifo.png", "cd/folder.png", "cd/link.png", "cd/loop.png", "cd/up/etc/passwd", "cd", "cd/", "", "/", "ab"),
-        *("ef/nothing.png", "../x", "ab/../../x", "./ab", "%2e%2e/x", "ab%00", "ab\0.png", "a" * 300, "a/" * 600),
-        *(f"ab/{'ab' * 32}.png/more", f"AB/{'AB' * 32}.PNG", "ab//x", ".facts/x", "ab\n", "ä", "?x", "#x"),
-    )]
+    wrong = [
+        f"{base}/{tail}"
+        for tail in (
+            *(
+                "cd/fifo.png",
+                "cd/folder.png",
+                "cd/link.png",
+                "cd/loop.png",
+                "cd/up/etc/passwd",
+                "cd",
+                "cd/",
+                "",
+                "/",
+                "ab",
+            ),
+            *("ef/nothing.png", "../x", "ab/../../x", "./ab", "%2e%2e/x", "ab%00", "ab\0.png", "a" * 300, "a/" * 600),
+            *(f"ab/{'ab' * 32}.png/more", f"AB/{'AB' * 32}.PNG", "ab//x", ".facts/x", "ab\n", "ä", "?x", "#x"),
+        )
+    ]
     others = ("/etc/passwd", "file:///etc/passwd", "http://127.0.0.1:9/x", "s3://b/k", "memory://x", "zip://a::b", "~")
     return (good, *wrong, *others, base, f"{base}x/ab", base.upper(), base.replace("///", "//localhost/"))
 
@@ -224,7 +240,11 @@ def _frames(references: tuple[str, ...]) -> list[FrameCaptured]:
         image = case.image
         if len(image.data) < 20_000:
             encoding = Encoding(image.encoding) if image.encoding in Encoding.__members__ else Encoding.UNKNOWN
-            declared = dataclasses.asdict(image) | {"encoding": encoding, "image_sha256": image.sha256 or "", "number": number}
+            declared = dataclasses.asdict(image) | {
+                "encoding": encoding,
+                "image_sha256": image.sha256 or "",
+                "number": number,
+            }
             declared["image"] = declared.pop("data")
             del declared["sha256"]
             found.append(frame(**declared))

@@ -145,4 +145,16 @@ def _exif(data: bytes, rng: random.Random, _others: Sequence[bytes]) -> bytes:
     return joined(data, [*parts[:1], (b"eXIf", body), *parts[1:]])
 
 
-CHANGES: tuple[Change, ...] = (_header, _header, _payload, _payload, _rows, _rows, _length, _order, _bomb, _palette, _exif)
+CHANGES: tuple[Change, ...] = (
+    _header,
+    _header,
+    _payload,
+    _payload,
+    _rows,
+    _rows,
+    _length,
+    _order,
+    _bomb,
+    _palette,
+    _exif,
+)

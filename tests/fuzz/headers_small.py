@@ -103,7 +103,7 @@ def _webp_extended(data: bytes, rng: random.Random, _others: Sequence[bytes]) ->
     if rng.random() < 0.3:
         frame = bytes(6) + sides + bytes(4)
         inner = b"".join(kind + len(p).to_bytes(4, "little") + p + bytes(len(p) % 2) for kind, p in parts[:1])
-        parts = [(b"ANIM", bytes(6)), (b"ANMF", frame + inner)] + parts[1:]
+        parts = [(b"ANIM", bytes(6)), (b"ANMF", frame + inner), *parts[1:]]
     return _webp_joined([extended, *parts])
 
 

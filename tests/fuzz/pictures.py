@@ -17,6 +17,7 @@ from models import preprocess
 from models.decoding.raw import RAW_ENCODINGS
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_input
 from schemas.records import Encoding, Reason
+from streams.capture.pictures import read_header
 from tests.fuzz import headers_jpeg, headers_png, headers_small, headers_tiff
 from tests.fuzz.mutations import CHANGES, Change, changed
 from tests.fuzz.subject import Case, WrongOutcomeError, generator
@@ -113,6 +114,9 @@ class Pictures:
         image, spec = case.inner
         self._decoded = (0, 0)
         self._growth_bytes = BASE_GROWTH_BYTES + REFUSED_GROWTH_BYTES
+        seen = read_header(image.data, "picture")  # what a gateway looks at
+        if min(seen.width, seen.height) < 0:
+            raise WrongOutcomeError(f"a header of {seen.width}x{seen.height}")
         try:
             pixels = self._load(image, spec)
         except RejectedImageError as error:

@@ -58,8 +58,10 @@ class Runner:
         """All trials; KeyboardInterrupt leaves what is known in `figures`."""
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-            running = [self._started(Path(folder), i, Work(i, self.processes, self.count, frozenset()))
-                       for i in range(min(self.processes, self.count))]
+            running = [
+                self._started(Path(folder), i, Work(i, self.processes, self.count, frozenset()))
+                for i in range(min(self.processes, self.count))
+            ]
             try:
                 while running:
                     running = [alive for one in running if (alive := self._looked_at(one)) is not None]

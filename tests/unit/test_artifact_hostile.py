@@ -1,4 +1,4 @@
-"""A model's files as hostile input: whatever stands in them, it is a whole model or refused, and nothing else happens."""
+"""A model's files as hostile input: whatever stands in them, it is a whole model or refused."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ def places(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def loaded_or_refused(directory: Path) -> bool:
     try:
         load_artifact(directory)
-    except ModelRefusedError as error:
-        assert str(error)
+    except ModelRefusedError:
         return False
     return True
 

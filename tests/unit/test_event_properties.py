@@ -37,8 +37,7 @@ PROPERTY = settings(max_examples=60, deadline=None, derandomize=True, suppress_h
 def decoded_or_refused(data: bytes, event: type[Any]) -> Any:
     try:
         return CODEC.decode(data, event)
-    except (SchemaInvalidError, SchemaUnknownError) as error:
-        assert str(error)
+    except (SchemaInvalidError, SchemaUnknownError):
         return None
 
 

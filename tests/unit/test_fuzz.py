@@ -1,4 +1,4 @@
-"""The fuzzer finds what it is there for: planted faults, each told as what it is. And a short run of it finds nothing."""
+"""The fuzzer finds planted faults and tells each as what it is; and a short run of it finds nothing."""
 
 from __future__ import annotations
 
