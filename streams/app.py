@@ -201,7 +201,9 @@ class InspectionWorker:
     def _take_recipe(self, recipe: Recipe, published_at: datetime) -> None:
         if not self.recipes.add(recipe, published_at):
             scope = f"{recipe.plant}/{recipe.line} SKU {recipe.sku}"
-            log.warning("recipe version %s for %s was published too late to take effect", recipe.version, scope)
+            log.warning(
+                "recipe version %s for %.200s takes no effect: too late, or a text too long", recipe.version, scope
+            )
 
     def _outstanding(self) -> bool:
         """True where work should be moving, or where the event loop has been silent and nobody can know."""

@@ -15,7 +15,10 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from streams.bus.admin import wait_for_broker
+from streams.bus.batches import harden
 from streams.errors import BrokerUnreachableError, CallerError
+
+harden()
 
 ANSWER_TIMEOUT_S = 5.0
 START_TIMEOUT_S = 15.0

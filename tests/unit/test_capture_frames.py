@@ -97,6 +97,8 @@ def test_a_naive_time_is_refused() -> None:
         ({"label": "x" * 257}, "label"),
         ({"lot_id": "\ud800"}, "lot_id"),
         ({"attributes": {"file": "\udcff"}}, "attribute"),
+        ({"attributes": {str(n): "" for n in range(257)}}, "257 attributes, at most 256"),
+        ({"attributes": {"k": "x" * 1025}}, "attribute .k. has more than 1024 characters"),
     ],
 )
 def test_a_shot_that_no_reader_could_rely_on_is_refused(changes: dict[str, object], why: str) -> None:

@@ -102,7 +102,9 @@ class PartsService:
     def _take_recipe(self, recipe: Recipe, published_at: Any) -> None:
         if not self._recipes.add(recipe, published_at):
             scope = f"{recipe.plant}/{recipe.line} SKU {recipe.sku}"
-            log.warning("recipe version %s for %s was published too late to take effect", recipe.version, scope)
+            log.warning(
+                "recipe version %s for %.200s takes no effect: too late, or a text too long", recipe.version, scope
+            )
 
 
 async def _first(*waits: Any) -> None:
