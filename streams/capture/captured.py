@@ -12,9 +12,9 @@ import struct
 from dataclasses import dataclass
 from uuid import UUID
 
+from schemas.bounds import INT_MAX
 from schemas.codec import Codec, CommittedSource, SchemaInvalidError, SchemaUnknownError
 from schemas.records import FrameCaptured
-from streams.capture.frames import INT_MAX
 from streams.topics import station_key
 
 _VERSION = 1
