@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.codec import Codec, CommittedSource
 from schemas.records import DeadLetter, VerdictIssued
+from streams.bus.connect import FETCH_WAIT_MS
 from streams.bus.offsets import committed_offsets, end_offsets
 from streams.settings import Settings
 from streams.topics import DEADLETTERS, FRAMES, VERDICTS, Topic
@@ -128,7 +129,10 @@ async def read_all(settings: Settings, topic: Topic, take: Callable[[int, int, b
     name = settings.topic_prefix + topic.name
     ends = await end_offsets(settings.bootstrap, name)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap, enable_auto_commit=False, isolation_level="read_committed"
+        bootstrap_servers=settings.bootstrap,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     await consumer.start()
     try:
