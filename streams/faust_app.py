@@ -11,6 +11,7 @@ from typing import Any
 import faust
 from faust.exceptions import ConsumerNotStarted
 from faust.streams import _CStreamIterator  # type: ignore[attr-defined]  # whether the compiled one is there
+from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
 
@@ -86,6 +87,14 @@ class ByteBoundedQueue(ThrowableQueue):  # type: ignore[type-arg]
         return item
 
 
+class NoTables(TableManager):
+    """Faust waits a second at each start for tables that agents may still declare; ours have none."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class LinesideApp(faust.App):
     """Faust as Lineside needs it: committed reads and a buffer bounded in bytes."""
 
@@ -128,6 +137,7 @@ def faust_app(settings: Settings, name: str, gather_ms: int = 0) -> LinesideApp:
         settings.topic_prefix + name,
         broker=brokers,
         store="memory://",
+        TableManager=NoTables,
         datadir=settings.data_dir / "faust",
         web_enabled=False,
         autodiscover=False,

@@ -11,10 +11,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from streams.bus.admin import wait_for_broker
+from streams.bus.admin import admin_client, partitions_by_topic, wait_for_broker
 from streams.bus.batches import harden
 from streams.errors import BrokerUnreachableError, CallerError
 
@@ -40,17 +39,11 @@ async def reaching(bootstrap: str) -> AsyncIterator[None]:
 async def partitions_of(bootstrap: str, topic: str) -> tuple[int, ...]:
     """Partition numbers of a topic (full name), ascending. BrokerUnreachableError, or CallerError for no such topic."""
     await wait_for_broker(bootstrap, ANSWER_TIMEOUT_S)
-    async with reaching(bootstrap):
-        client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=int(START_TIMEOUT_S * 1000))
-        try:
-            await client.bootstrap()
-            cluster = await client.fetch_all_metadata()
-        finally:
-            await client.close()
-    found = cluster.partitions_for_topic(topic)
+    async with reaching(bootstrap), admin_client(bootstrap, START_TIMEOUT_S) as admin:
+        found = (await partitions_by_topic(admin, [topic])).get(topic)
     if not found:
         raise topic_missing(topic, bootstrap)
-    return tuple(sorted(found))
+    return tuple(sorted(partition["partition"] for partition in found))
 
 
 def topic_missing(topic: str, bootstrap: str) -> CallerError:
@@ -77,15 +70,28 @@ def gathering(gather_ms: int) -> dict[str, int]:
     return {"fetch_min_bytes": GATHER_MAX_BYTES, "fetch_max_wait_ms": gather_ms} if gather_ms else {}
 
 
-async def start_consumer(consumer: AIOKafkaConsumer, bootstrap: str) -> None:
-    """Starts a consumer, or leaves nothing of it; BrokerUnreachableError where Kafka goes away meanwhile."""
+async def start_consumer(consumer: AIOKafkaConsumer, bootstrap: str, *topics: str) -> None:
+    """Starts a consumer, or leaves nothing of it; BrokerUnreachableError where Kafka goes away meanwhile.
+
+    `topics` (full names) are those it will be asked about first.
+    """
     try:
         async with reaching(bootstrap):
             await consumer.start()
             await asyncio.sleep(0)  # its tasks begin: one that is stopped before they did raises CancelledError
+            if topics:
+                await acquaint(consumer, *topics)
     except BaseException:
         await consumer.stop()
         raise
+
+
+async def acquaint(consumer: AIOKafkaConsumer, *topics: str) -> None:
+    """Tells a consumer of topics (full names) before it is asked for their offsets.
+
+    aiokafka finds each topic that it does not know only after a failed question and a pause of 0.1 s.
+    """
+    await consumer._client.set_topics(topics)
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:

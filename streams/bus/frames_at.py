@@ -47,7 +47,7 @@ class RecordReader(Generic[R]):
         """Connects; BrokerUnreachableError where no Kafka answers, CallerError for a missing topic."""
         self._partitions = frozenset(await partitions_of(self._bootstrap, self._topic))
         consumer = log_reader(self._bootstrap, max_partition_fetch_bytes=FETCH_MAX_BYTES)
-        await start_consumer(consumer, self._bootstrap)
+        await start_consumer(consumer, self._bootstrap, self._topic)
         self._consumer = consumer
 
     async def stop(self) -> None:

@@ -12,7 +12,7 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
 )
 
-from streams.bus.connect import partitions_of, reaching
+from streams.bus.connect import acquaint, partitions_of, reaching
 
 COORDINATOR_TIMEOUT_S = 20.0
 
@@ -24,6 +24,7 @@ async def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     try:
         async with reaching(bootstrap):
             await consumer.start()
+            await acquaint(consumer, topic)
             return {tp.partition: end for tp, end in (await consumer.end_offsets(tps)).items()}
     finally:
         await consumer.stop()

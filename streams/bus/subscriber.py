@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import records
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
-from streams.bus.connect import gathering, partitions_of, reaching
+from streams.bus.connect import acquaint, gathering, partitions_of, reaching
 from streams.bus.positions import Commits, Start, starting_offsets
 from streams.bus.registry_client import codec_for
 from streams.errors import CallerError
@@ -211,9 +211,11 @@ class Subscription(Generic[R_co]):
         await consumer.start()
         wanted = set(partitions) & set(self._from) if isinstance(self._from, Mapping) else partitions
         tps = [TopicPartition(self._name, p) for p in wanted]
-        consumer.assign(tps)
+        await acquaint(consumer, self._name)
         self._ends = await consumer.end_offsets(tps)
-        for tp, offset in (await starting_offsets(consumer, self._from, tps)).items():
+        starts = await starting_offsets(consumer, self._from, tps)
+        consumer.assign(tps)  # not before: the answers above would wait behind its first fetches, 0.5 s each
+        for tp, offset in starts.items():
             consumer.seek(tp, offset)
 
 
