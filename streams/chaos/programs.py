@@ -16,7 +16,7 @@ from pathlib import Path
 from streams.commands.children import CLI, Child, leashed, run_module
 from streams.settings import Settings, to_environment
 
-STOP_S = 60.0
+STOP_S = 1.0
 
 
 class Programs:
@@ -47,9 +47,11 @@ class Programs:
         return program
 
     async def close(self) -> None:
+        """All is read by now, or was given up: nothing is waited for, least of all a Kafka that is away."""
         for child in self._children:
             child.send_signal(signal.SIGCONT)
-        children, others = (child.stop() for child in self._children), (program.stop() for program in self._once)
+        children = (child.stop(STOP_S) for child in self._children)
+        others = (program.stop() for program in self._once)
         await asyncio.gather(*children, *others)
 
 
@@ -84,7 +86,7 @@ class OneShot:
         return status
 
     async def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send it a signal and wait until it ends; killed after STOP_S. Its exit status."""
+        """Send it a signal and wait until it ends; killed after a second. Its exit status."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
         try:
