@@ -104,6 +104,7 @@ class Backlog:
         await asyncio.wait((self._noting,))
         if self._done_to > self.spool.done:
             await self._on_disk(self.spool.acknowledge, self._done_to)
+        self._counts.waiting = self.spool.frames
         await self._on_disk(self.spool.close)
         self._thread.shutdown()
 
