@@ -110,7 +110,11 @@ class Backlog:
 
     def _append(self, batch: Sequence[Captured]) -> int:
         bodies = [(captured.trigger.wall_ms, self._codec.encode(captured)) for captured in batch]
-        self._sync_numbers()
+        try:
+            self._sync_numbers()
+        except OSError as error:
+            self.spool.full = f"trigger numbers can't be made durable ({error.strerror})"
+            return 0
         return self.spool.append(bodies)
 
     async def _send(self, session: Session, record: Record) -> None:
