@@ -104,12 +104,17 @@ class Backlog:
         await asyncio.wait((self._noting,))
         if self._done_to > self.spool.done:
             await self._on_disk(self.spool.acknowledge, self._done_to)
+        self._counts.waiting = self.spool.frames
         await self._on_disk(self.spool.close)
         self._thread.shutdown()
 
     def _append(self, batch: Sequence[Captured]) -> int:
         bodies = [(captured.trigger.wall_ms, self._codec.encode(captured)) for captured in batch]
-        self._sync_numbers()
+        try:
+            self._sync_numbers()
+        except OSError as error:
+            self.spool.full = f"trigger numbers can't be made durable ({error.strerror})"
+            return 0
         return self.spool.append(bodies)
 
     async def _send(self, session: Session, record: Record) -> None:
