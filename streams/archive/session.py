@@ -18,7 +18,10 @@ from streams.archive.catalogue import Catalogue
 from streams.archive.tables import PICTURE_SCHEMA, PICTURES, TABLES
 from streams.errors import CallerError
 
-NO_DOWNLOADS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+NO_DOWNLOADS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
 VIEWS = (*TABLES, PICTURES)
 _PICTURE_COLUMNS = "kept_for, inclusion_probability, picture_ref, picture_sha256, picture_bytes"
 
