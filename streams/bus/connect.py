@@ -12,9 +12,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.bus.admin import wait_for_broker
+from streams.bus.refusals import not_allowed
+from streams.bus.security import kafka_options
 from streams.errors import BrokerUnreachableError, CallerError
 
 ANSWER_TIMEOUT_S = 5.0
@@ -26,10 +29,15 @@ FETCH_WAIT_MS = 20  # who reads the next partition waits for the last fetch of t
 
 @asynccontextmanager
 async def reaching(bootstrap: str) -> AsyncIterator[None]:
-    """A block in which clients start: BrokerUnreachableError where Kafka, asked just before, goes away meanwhile."""
+    """A block in which clients start: BrokerUnreachableError where Kafka, asked just before, goes away meanwhile.
+
+    NotAllowedError where Kafka does not let this user do what the block tries.
+    """
     try:
         yield
     except (KafkaError, TimeoutError) as error:
+        if refused := not_allowed(error, bootstrap):
+            raise refused from error
         why = f"{type(error).__name__} {error}".strip()
         raise BrokerUnreachableError(f"Kafka at {bootstrap} answered but then did not ({why}); try again") from error
 
@@ -38,16 +46,23 @@ async def partitions_of(bootstrap: str, topic: str) -> tuple[int, ...]:
     """Partition numbers of a topic (full name), ascending. BrokerUnreachableError, or CallerError for no such topic."""
     await wait_for_broker(bootstrap, ANSWER_TIMEOUT_S)
     async with reaching(bootstrap):
-        client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=int(START_TIMEOUT_S * 1000))
+        client = AIOKafkaClient(**kafka_options(bootstrap), request_timeout_ms=int(START_TIMEOUT_S * 1000))
         try:
             await client.bootstrap()
-            cluster = await client.fetch_all_metadata()
+            found = (await client.fetch_all_metadata()).partitions_for_topic(topic)
+            if not found:
+                raise await _why_not_there(client, topic, bootstrap)
         finally:
             await client.close()
-    found = cluster.partitions_for_topic(topic)
-    if not found:
-        raise topic_missing(topic, bootstrap)
     return tuple(sorted(found))
+
+
+async def _why_not_there(client: AIOKafkaClient, topic: str, bootstrap: str) -> CallerError:
+    """Kafka leaves out of its list what a user may not know of; asked by name, it says so."""
+    answer = await client.send(client.get_random_node(), MetadataRequest([topic], allow_auto_topic_creation=False))
+    hidden = any(entry[0] == TopicAuthorizationFailedError.errno for entry in answer.topics)
+    refused = not_allowed(TopicAuthorizationFailedError(topic), bootstrap) if hidden else None
+    return refused or topic_missing(topic, bootstrap)
 
 
 def topic_missing(topic: str, bootstrap: str) -> CallerError:
@@ -57,7 +72,7 @@ def topic_missing(topic: str, bootstrap: str) -> CallerError:
 def log_reader(bootstrap: str, **options: Any) -> AIOKafkaConsumer:
     """A consumer that follows no group: it is told where to read committed records, and its waits are short."""
     return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **kafka_options(bootstrap),
         enable_auto_commit=False,
         isolation_level="read_committed",
         auto_offset_reset="earliest",

@@ -48,12 +48,26 @@ def with_settings(**overrides: Any) -> Callable[[Callable[..., None]], Callable[
             config = given.pop("config")
             settings = load_settings(given, _environment(overrides), config)
             set_up_logging(settings)
-            command(settings=settings, **values)
+            try:
+                command(settings=settings, **values)
+            except Exception as error:
+                if (told := _told(error, settings)) is error:
+                    raise
+                raise told from error
 
         run.__signature__ = signature.replace(parameters=[*own, *common])  # type: ignore[attr-defined]
         return run
 
     return decorate
+
+
+def _told(error: Exception, settings: Settings) -> Exception:
+    """What Kafka forbade in the midst of work as a sentence; any other error as it is."""
+    if isinstance(error, LinesideError):
+        return error
+    from streams.bus.refusals import not_allowed  # Kafka's client is half a second that `--help` need not pay
+
+    return not_allowed(error, settings.bootstrap) or error
 
 
 def _environment(defaults: Mapping[str, Any]) -> dict[str, str]:
