@@ -16,6 +16,7 @@ import typer
 
 from models.errors import ModelError
 from streams.errors import CallerError, LinesideError
+from streams.kafka_address import Protocol
 from streams.settings import Settings, load_settings
 
 COMMON: dict[str, Any] = {
@@ -49,6 +50,7 @@ def with_settings(**overrides: Any) -> Callable[[Callable[..., None]], Callable[
             settings = load_settings(given, _environment(overrides), config)
             set_up_logging(settings)
             try:
+                _watch_ages(settings)
                 command(settings=settings, **values)
             except Exception as error:
                 if (told := _told(error, settings)) is error:
@@ -59,6 +61,15 @@ def with_settings(**overrides: Any) -> Callable[[Callable[..., None]], Callable[
         return run
 
     return decorate
+
+
+def _watch_ages(settings: Settings) -> None:
+    """Certificates that end soon and old secrets are warned of; free of charge where all is on this machine."""
+    here = settings.bootstrap.startswith(("127.0.0.1:", "localhost:"))
+    if settings.kafka_protocol != Protocol.PLAINTEXT or not here:
+        from streams.bus.ages import watch
+
+        watch(settings)
 
 
 def _told(error: Exception, settings: Settings) -> Exception:
