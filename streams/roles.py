@@ -167,6 +167,13 @@ def rules(prefix: str, principals: Mapping[str, Sequence[str]] | None = None) ->
     return frozenset(found)
 
 
+def concerns(rule: Rule, prefix: str) -> bool:
+    """Whether a rule is about topics and groups under a prefix, or the cluster; not another installation's alone."""
+    if rule.name in ("*", CLUSTER) or rule.name.startswith(prefix):
+        return True
+    return rule.prefixed and prefix.startswith(rule.name)
+
+
 def parse_principals(texts: Iterable[str]) -> dict[str, list[str]]:
     """`ROLE=User:NAME` as principals by role; CallerError for another form or an unknown role."""
     found: dict[str, list[str]] = {}

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from streams.bus.access import add_rules, rules_in_force
 from streams.bus.admin import wait_for_broker
-from streams.roles import REPLAYS, ROLES, Role, Rule, parse_principals, rules
+from streams.roles import REPLAYS, ROLES, Role, Rule, concerns, parse_principals, rules
 from streams.settings import Settings
 
 
@@ -30,7 +30,9 @@ async def manage_acls(settings: Settings, check: bool, as_json: bool, principals
     present = await asyncio.to_thread(rules_in_force, settings.bootstrap)
     ours = {rule.principal for rule in wanted}
     missing = sorted(wanted - present)
-    beyond = sorted(rule for rule in present - wanted if rule.principal in ours)
+    beyond = sorted(
+        rule for rule in present - wanted if rule.principal in ours and concerns(rule, settings.topic_prefix)
+    )
     if not check:
         await asyncio.to_thread(add_rules, settings.bootstrap, missing)
     _tell(check, as_json, missing, beyond)
