@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import faust
+import faust.auth
 from faust.exceptions import ConsumerNotStarted
 from faust.streams import _CStreamIterator  # type: ignore[attr-defined]  # whether the compiled one is there
 from faust.tables import TableManager
@@ -16,6 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
 
 from streams.bus.connect import gathering
+from streams.bus.security import connection_options
 from streams.errors import OperatorError
 from streams.settings import Settings
 from streams.topics import FRAMES
@@ -122,6 +124,21 @@ class LinesideApp(faust.App):
         )
 
 
+def _credentials(bootstrap: str) -> faust.auth.Credentials | None:
+    """The security of a connection in Faust's words; it hands both values on to aiokafka as they are."""
+    options = connection_options(bootstrap)
+    if not options:
+        return None
+    if "sasl_mechanism" not in options:
+        return faust.auth.SSLCredentials(options["ssl_context"])
+    return faust.auth.SASLCredentials(
+        username=options["sasl_plain_username"],
+        password=options["sasl_plain_password"],
+        ssl_context=options["ssl_context"],
+        mechanism=options["sasl_mechanism"],
+    )
+
+
 def faust_app(settings: Settings, name: str, gather_ms: int = 0) -> LinesideApp:
     """A Faust app with the settings that were measured to work; refuses Faust without its compiled iterator.
 
@@ -136,6 +153,7 @@ def faust_app(settings: Settings, name: str, gather_ms: int = 0) -> LinesideApp:
     app = LinesideApp(
         settings.topic_prefix + name,
         broker=brokers,
+        broker_credentials=_credentials(settings.bootstrap),
         store="memory://",
         TableManager=NoTables,
         datadir=settings.data_dir / "faust",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.errors import CallerError
+from streams.kafka_address import KafkaAddress, Security, parse_protocol
 
 PREFIX = "LINESIDE_"
 DAY_S = 86_400
@@ -29,6 +30,14 @@ class Settings:
     """Everything that can be set, for all programs of one installation."""
 
     bootstrap_servers: str = ""  # host:port[,host:port]; empty: 127.0.0.1:9092, or the embedded broker of `lineside up`
+    kafka_protocol: str = "plaintext"  # plaintext, ssl, or sasl_ssl: TLS and SCRAM-SHA-512
+    kafka_ca_file: str = ""  # PEM: who signs brokers' certificates; empty: the system's authorities
+    kafka_certificate_file: str = ""  # PEM: our own certificate, where brokers ask for one, ...
+    kafka_key_file: str = ""  # ... and its key, unencrypted, readable by us alone
+    kafka_user: str = ""
+    kafka_password_file: str = ""  # one line, readable by us alone
+    kafka_expiry_warning_days: int = 30  # a certificate that ends sooner is warned of
+    kafka_secret_max_age_days: int = 365  # a password or key file older than this is warned of
     topic_prefix: str = "lineside."
     schema_registry_url: str = ""  # empty: the ids committed in schemas/ids.json
     data_dir: Path = field(default_factory=_default_data_dir)
@@ -103,8 +112,16 @@ class Settings:
 
     @property
     def bootstrap(self) -> str:
-        """Kafka's address, the usual local one where none is configured."""
-        return self.bootstrap_servers or "127.0.0.1:9092"
+        """Kafka's address, the usual local one where none is configured, with how connections are secured."""
+        return KafkaAddress(self.bootstrap_servers or "127.0.0.1:9092", self.kafka_security)
+
+    @property
+    def kafka_security(self) -> Security:
+        """CallerError where the settings of security do not go together."""
+        files = (self.kafka_ca_file, self.kafka_certificate_file, self.kafka_key_file)
+        ca, certificate, key = (Path(file).expanduser() if file else None for file in files)
+        password = Path(self.kafka_password_file).expanduser() if self.kafka_password_file else None
+        return Security(parse_protocol(self.kafka_protocol), ca, certificate, key, self.kafka_user, password)
 
     @property
     def frame_store_url(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -22,13 +23,14 @@ from aiokafka.conn import collect_hosts
 from aiokafka.errors import KafkaError, KafkaTimeoutError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
-from streams.errors import BrokerUnreachableError, CallerError, OperatorError
+from streams.bus.knock import knock
+from streams.bus.security import kafka_options
+from streams.errors import BrokerRefusedError, BrokerUnreachableError, CallerError, OperatorError
 from streams.topics import TopicSpec
 
 CREATED_OR_EXISTS = (0, 36)
 INVALID_REPLICATION_FACTOR = 38
 POLL_S = 0.05
-CONNECT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +50,26 @@ class Difference:
 async def wait_for_broker(bootstrap: str, timeout_s: float = 10.0) -> str:
     """Waits until a broker answers a metadata request and names itself, and returns its cluster's id.
 
-    Raises BrokerUnreachableError after `timeout_s`, CallerError for an address that is none.
+    Raises BrokerUnreachableError after `timeout_s`, at once its BrokerRefusedError where no broker there will have us,
+    CallerError for an address that is none.
     """
     hosts = _hosts(bootstrap)
     reason, until = "nothing answers there", time.monotonic() + timeout_s
     while (left := until - time.monotonic()) > 0:
-        if await _listens(hosts):  # asked first: aiokafka logs every refused connection as an error
-            reason = "what answers there is no Kafka, or not ready yet"
-            with contextlib.suppress(KafkaError, OSError):
-                async with admin_client(bootstrap, left) as admin:  # cancelled, aiokafka leaves its connection open
-                    cluster = await metadata_of(admin, [])
-                if cluster["brokers"]:
-                    return str(cluster["cluster_id"])
+        refused: BrokerRefusedError | None = None
+        for host, port in hosts:
+            try:
+                if cluster_id := await knock(host, port, bootstrap, left / len(hosts)):
+                    return cluster_id
+                reason = "what answers there is not ready yet"
+            except BrokerRefusedError as error:  # another of the hosts may take us
+                refused = error
+            except (ConnectionRefusedError, socket.gaierror):
+                pass
+            except (OSError, KafkaError):  # TimeoutError is one: a host that is switched off must not hide the others
+                reason = "what answers there is no Kafka, or not ready yet"
+        if refused:
+            raise refused
         await asyncio.sleep(POLL_S)
     raise BrokerUnreachableError(
         f"no Kafka at {bootstrap} ({reason} within {timeout_s:g} s); start one with `lineside broker`, or set"
@@ -130,22 +140,10 @@ def _hosts(bootstrap: str) -> list[tuple[str, int]]:
     return hosts
 
 
-async def _listens(hosts: Sequence[tuple[str, int]]) -> bool:
-    for host, port in hosts:
-        with contextlib.suppress(OSError):  # TimeoutError is one: a host that is switched off must not hide the others
-            async with asyncio.timeout(CONNECT_S):
-                _reader, writer = await asyncio.open_connection(host, port)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-            return True
-    return False
-
-
 @contextlib.asynccontextmanager
 async def admin_client(bootstrap: str, timeout_s: float) -> AsyncIterator[Any]:
     """An admin client that is closed in the end."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=math.ceil(timeout_s * 1000))
+    admin = AIOKafkaAdminClient(**kafka_options(bootstrap), request_timeout_ms=math.ceil(timeout_s * 1000))
     try:
         await admin.start()
         yield admin
@@ -173,7 +171,7 @@ async def _create(admin: Any, topics: Sequence[TopicSpec], timeout_s: float) -> 
 
 async def _wait_until_served(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: float) -> None:
     """Asks each partition's leader for its end. Metadata names a leader before that broker takes records."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=int(timeout_s * 1000))
+    consumer = AIOKafkaConsumer(**kafka_options(bootstrap), request_timeout_ms=int(timeout_s * 1000))
     try:
         await consumer.start()
         await consumer._client.set_topics([topic.name for topic in topics])  # else it learns one after another

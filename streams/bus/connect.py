@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from streams.bus.admin import admin_client, partitions_by_topic, wait_for_broker
+from streams.bus.admin import admin_client, metadata_of, wait_for_broker
 from streams.bus.batches import harden
+from streams.bus.refusals import not_allowed
+from streams.bus.security import kafka_options
 from streams.errors import BrokerUnreachableError, CallerError
 
 harden()
@@ -28,10 +30,15 @@ FETCH_WAIT_MS = 20  # who reads the next partition waits for the last fetch of t
 
 @asynccontextmanager
 async def reaching(bootstrap: str) -> AsyncIterator[None]:
-    """A block in which clients start: BrokerUnreachableError where Kafka, asked just before, goes away meanwhile."""
+    """A block in which clients start: BrokerUnreachableError where Kafka, asked just before, goes away meanwhile.
+
+    NotAllowedError where Kafka does not let this user do what the block tries.
+    """
     try:
         yield
     except (KafkaError, TimeoutError) as error:
+        if refused := not_allowed(error, bootstrap):
+            raise refused from error
         why = f"{type(error).__name__} {error}".strip()
         raise BrokerUnreachableError(f"Kafka at {bootstrap} answered but then did not ({why}); try again") from error
 
@@ -40,10 +47,12 @@ async def partitions_of(bootstrap: str, topic: str) -> tuple[int, ...]:
     """Partition numbers of a topic (full name), ascending. BrokerUnreachableError, or CallerError for no such topic."""
     await wait_for_broker(bootstrap, ANSWER_TIMEOUT_S)
     async with reaching(bootstrap), admin_client(bootstrap, START_TIMEOUT_S) as admin:
-        found = (await partitions_by_topic(admin, [topic])).get(topic)
-    if not found:
+        (found,) = (await metadata_of(admin, [topic]))["topics"]
+        if found["error_code"] == TopicAuthorizationFailedError.errno:
+            raise TopicAuthorizationFailedError(topic)
+    if not found["partitions"]:
         raise topic_missing(topic, bootstrap)
-    return tuple(sorted(partition["partition"] for partition in found))
+    return tuple(sorted(partition["partition"] for partition in found["partitions"]))
 
 
 def topic_missing(topic: str, bootstrap: str) -> CallerError:
@@ -53,7 +62,7 @@ def topic_missing(topic: str, bootstrap: str) -> CallerError:
 def log_reader(bootstrap: str, **options: Any) -> AIOKafkaConsumer:
     """A consumer that follows no group: it is told where to read committed records, and its waits are short."""
     return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **kafka_options(bootstrap),
         enable_auto_commit=False,
         isolation_level="read_committed",
         auto_offset_reset="earliest",

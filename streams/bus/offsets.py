@@ -13,6 +13,7 @@ from aiokafka.errors import (
 )
 
 from streams.bus.connect import acquaint, partitions_of, reaching
+from streams.bus.security import kafka_options
 
 COORDINATOR_TIMEOUT_S = 20.0
 
@@ -20,7 +21,7 @@ COORDINATOR_TIMEOUT_S = 20.0
 async def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     """The offset behind the last readable record of every partition of `topic` (full name)."""
     tps = [TopicPartition(topic, partition) for partition in await partitions_of(bootstrap, topic)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**kafka_options(bootstrap), isolation_level="read_committed", enable_auto_commit=False)
     try:
         async with reaching(bootstrap):
             await consumer.start()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from streams.commands.children import Child
 from streams.commands.patience import PatienceLimits
+from streams.commands.secure import as_program
 from streams.commands.ui import Ui
 from streams.settings import Settings, to_environment
 
@@ -53,7 +54,8 @@ class Programs:
     async def _start(self, title: str, arguments: Sequence[str]) -> Child:
         logs = self._settings.data_dir / "logs"
         files = (logs / f"{arguments[0]}.log", logs / f"{arguments[0]}.ready")
-        child = Child(arguments, to_environment(self._settings), *files, limits=PatienceLimits())
+        environment = to_environment(as_program(self._settings, arguments[0]))
+        child = Child(arguments, environment, *files, limits=PatienceLimits())
         self._stack.push_async_callback(child.stop)
         with self._ui.step(title):
             await child.start()
