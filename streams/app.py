@@ -30,7 +30,7 @@ from streams.bus.registry_client import codec_for
 from streams.capture.gateway import Counts, Gateway, Progress
 from streams.capture.source import Source
 from streams.errors import CallerError
-from streams.faust_app import faust_app
+from streams.faust_app import faust_app, why_it_gave_up
 from streams.inspection.agent import attach
 from streams.inspection.budget import Budget
 from streams.inspection.decide import ANY_DEFECT, ClassRoles
@@ -152,7 +152,7 @@ class InspectionWorker:
             on_ready()
             await _first(stop.wait(), self._faust._crashed.wait(), self._control.wait())
             if self._faust._crashed.is_set():
-                end_process(f"Faust gave up: {self._faust.crash_reason!r}")
+                end_process(why_it_gave_up(self._faust, self._settings))
             await self._drain()
             observer.cancel()
             self._watchdog.stop()
