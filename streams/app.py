@@ -33,7 +33,7 @@ from streams.capture.gateway import Counts, Gateway, Progress
 from streams.capture.metrics import GatewayMetrics
 from streams.capture.source import Source
 from streams.errors import CallerError
-from streams.faust_app import faust_app
+from streams.faust_app import faust_app, why_it_gave_up
 from streams.health import Work
 from streams.inspection.agent import attach
 from streams.inspection.alone import CHILD_MODULE, Alone, ChildModel
@@ -171,7 +171,7 @@ class InspectionWorker:
             on_ready()
             await _first(stop.wait(), self._faust._crashed.wait(), self._control.wait())
             if self._faust._crashed.is_set():
-                self._end_acquitted(f"Faust gave up: {self._faust.crash_reason!r}")
+                self._end_acquitted(why_it_gave_up(self._faust, self._settings))
             await self._drain()
             observer.cancel()
             self._watchdog.stop()

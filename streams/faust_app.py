@@ -17,6 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
 
 from streams.bus.connect import gathering
+from streams.bus.refusals import not_allowed
 from streams.bus.security import connection_options
 from streams.errors import OperatorError
 from streams.settings import Settings
@@ -122,6 +123,13 @@ class LinesideApp(faust.App):
             flow_control=self.flow_control,
             clear_on_resume=clear_on_resume,
         )
+
+
+def why_it_gave_up(app: faust.App, settings: Settings) -> str:
+    """Why a crashed app crashed, for whoever runs it: what Kafka forbade as a sentence, anything else as it is."""
+    reason = app.crash_reason
+    refused = not_allowed(reason, settings.bootstrap) if reason else None
+    return str(refused) if refused else f"Faust gave up: {reason!r}"
 
 
 def _credentials(bootstrap: str) -> faust.auth.Credentials | None:

@@ -15,11 +15,13 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from streams.bus.admin import admin_client, metadata_of, wait_for_broker
 from streams.bus.batches import harden
+from streams.bus.quiet import leave_out_what_is_raised
 from streams.bus.refusals import not_allowed
 from streams.bus.security import kafka_options
 from streams.errors import BrokerUnreachableError, CallerError
 
 harden()
+leave_out_what_is_raised()
 
 ANSWER_TIMEOUT_S = 5.0
 START_TIMEOUT_S = 15.0

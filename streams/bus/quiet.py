@@ -1,6 +1,7 @@
 """Keeps aiokafka from saying the same thousands of times: without its broker it logs every try, hundreds a second.
 
-Place in the flow: for programs that go on without a broker and say so themselves. Knows no client.
+Place in the flow: for programs that go on without a broker and say so themselves; and for all, of what aiokafka both
+logs and raises, for each fetch that was under way. Knows no client.
 """
 
 from __future__ import annotations
@@ -34,3 +35,12 @@ def quieten() -> None:
         logger = logging.getLogger(name)
         if not any(isinstance(each, OnceInAWhile) for each in logger.filters):
             logger.addFilter(OnceInAWhile())
+
+
+def leave_out_what_is_raised() -> None:
+    """A right that is missing is raised to whoever reads, who says it in one sentence."""
+    logging.getLogger("aiokafka.consumer.fetcher").addFilter(_is_not_raised)
+
+
+def _is_not_raised(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Not authorized")

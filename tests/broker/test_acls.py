@@ -188,6 +188,16 @@ async def test_a_command_beyond_its_role_ends_with_one_sentence(secured: Secured
     one_sentence(run("inspector", "statistics"), "'inspector'", "role")
 
 
+async def test_a_program_that_may_not_join_its_group_says_so_and_ends(secured: Secured, topic_prefix: str) -> None:
+    """An auditor may read all that `lineside parts` reads, but Faust joins its group as another."""
+    await secured.prepared(topic_prefix)
+    status, _, said = lineside(secured.settings("auditor", topic_prefix), "parts")
+    assert status != 0
+    assert "'auditor'" in said
+    assert f"consumer group {topic_prefix}parts" in said
+    assert "Traceback" not in said
+
+
 async def test_the_table_is_applied_compared_and_applied_again(secured: Secured, topic_prefix: str) -> None:
     settings = secured.settings(ADMIN, topic_prefix)
     await ensure_topics(settings.bootstrap, topic_specs(settings))

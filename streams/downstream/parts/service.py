@@ -21,7 +21,7 @@ from streams.downstream.parts.agent import attach
 from streams.downstream.parts.assembly import Assembly
 from streams.downstream.parts.history import PartsHistory
 from streams.downstream.parts.metrics import PartsMetrics
-from streams.faust_app import faust_app
+from streams.faust_app import faust_app, why_it_gave_up
 from streams.health import Work
 from streams.inspection.recipes import RecipeBook
 from streams.inspection.watchdog import Watchdog, end_process
@@ -69,7 +69,7 @@ class PartsService:
             on_ready()
             await _first(stop.wait(), self._faust._crashed.wait(), self._control.wait(), ticking)
             if self._faust._crashed.is_set():
-                end_process(f"Faust gave up: {self._faust.crash_reason!r}")
+                end_process(why_it_gave_up(self._faust, self._settings))
             ticking.cancel()
             await self._stop()
 

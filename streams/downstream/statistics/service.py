@@ -29,7 +29,7 @@ from streams.downstream.statistics.quality import Findings
 from streams.downstream.statistics.rebuild import Rebuilder
 from streams.downstream.statistics.run_rules import judge, next_alarm
 from streams.downstream.statistics.windows import Station, WindowRule
-from streams.faust_app import faust_app
+from streams.faust_app import faust_app, why_it_gave_up
 from streams.health import Work
 from streams.inspection.watchdog import end_process
 from streams.settings import Settings
@@ -109,7 +109,7 @@ class StatisticsService:
                 on_ready()
             await _first(stop.wait(), self._faust._crashed.wait(), *(control.wait() for control in self._controls))
             if self._faust._crashed.is_set():
-                self._die(f"Faust gave up: {self._faust.crash_reason!r}")
+                self._die(why_it_gave_up(self._faust, self._settings))
             await self._drain()
             publishing.cancel()
 
