@@ -1,7 +1,7 @@
 """Record batches as hostile input: what can't be read costs its own records, never the partition.
 
 Place in the flow: below every consumer, Faust's too. Seen with aiokafka 0.14: a header key that is no UTF-8 raises out
-of the fetcher, so that a reader of that partition never gets past it; and a batch of 8 MiB, the most that a topic takes,
+of the fetcher, so that a reader of that partition never gets past it; a batch of 8 MiB, the most that a topic takes,
 may inflate to many gigabytes. Here such a record, and what stands behind it in its batch, comes without key, value and
 headers of its own, so that inspection makes dead letters of them, in order, and other readers skip them.
 `harden` is called once, where
