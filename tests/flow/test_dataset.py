@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import io
@@ -15,6 +16,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import pytest_asyncio
 from PIL import Image
 
 from models.dataset import SPLITS, by_split, class_order, load
@@ -43,13 +45,14 @@ def built(directory: Path, gathered: Gathered, store: FrameStore, progress: Call
         return build(directory, scratch, gathered, CHOICE, store, progress)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(FrameStore(str(tmp_path / "store")))
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Building a data set takes nothing from the store and changes nothing in it: one is enough."""
+    return World(FrameStore(str(tmp_path_factory.mktemp("world") / "store")))
 
 
-@pytest.fixture
-async def gathered(world: World) -> Gathered:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sampled(world: World) -> Gathered:
     """Samples of thirty hours; of the passes audited people find one in seven bad."""
     tally, _ = await run(world, plan=PLAN)
     outcomes = [received.record for received, _ in world.outcomes_]
@@ -58,6 +61,12 @@ async def gathered(world: World) -> Gathered:
         bad = ReworkFinding.CONFIRMED if number % 7 == 0 else ReworkFinding.FALSE_REJECT
         outcomes.append(decided(verdicts[sample.verdict_id], bad, label="dent" if number % 7 == 0 else None))
     return Gathered(tally.samples, outcomes, sources={"samples": {"0": len(tally.samples)}})
+
+
+@pytest.fixture
+def gathered(sampled: Gathered) -> Gathered:
+    """The samples and decisions in lists of their own."""
+    return copy.deepcopy(sampled)
 
 
 def tree(directory: Path) -> dict[str, str]:
@@ -136,7 +145,7 @@ def test_another_version_overwrites_nothing(gathered: Gathered, world: World, tm
         built(tmp_path / "set", less, world.store)
     assert tree(tmp_path / "set") == before
     assert built(tmp_path / "less", less, world.store).version != first.version
-    assert {path.name for path in tmp_path.iterdir()} == {"store", "set", "less"}
+    assert {path.name for path in tmp_path.iterdir()} == {"set", "less"}
 
 
 @pytest.mark.parametrize("content", ["file", "folder"])
@@ -158,7 +167,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(gathered: Gathered, world: World, t
 
     with pytest.raises(KeyboardInterrupt):
         built(tmp_path / "set", gathered, world.store, interrupted)
-    assert {path.name for path in tmp_path.iterdir()} == {"store"}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_who_disagrees_is_left_out_of_training_and_waits_for_a_second_look(
@@ -246,7 +255,7 @@ def test_a_label_that_is_no_class_makes_no_path_and_is_counted(
     outcomes = [dataclasses.replace(o, corrected_label=label) if o is one else o for o in gathered.outcomes]
     info = built(tmp_path / "set", dataclasses.replace(gathered, outcomes=outcomes), world.store)
     assert info.left_out["label can't be a class"] == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"store", "set"}
+    assert {path.name for path in tmp_path.iterdir()} == {"set"}
     assert {path.name for path in (tmp_path / "set" / "images").iterdir()} <= {
         *("good", "scratch", "dent", "crack", "stain"),
     }

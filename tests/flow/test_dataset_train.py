@@ -15,7 +15,7 @@ from streams.commands import train as command
 from streams.commands.sources import SourceKind, SourceRequest
 from streams.downstream.sampling.dataset import Gathered
 from streams.settings import Settings
-from tests.flow.test_dataset import built, gathered, world  # noqa: F401 - fixtures
+from tests.flow.test_dataset import built, gathered, sampled, world  # noqa: F401 - fixtures
 from tests.flow.test_sampler import World
 from tests.models_fixture import tiny_artifact
 
