@@ -33,8 +33,8 @@ from streams.settings import Settings
 from streams.topics import DEADLETTERS, DEFECTS, FRAMES, PARTS, VERDICTS, topic_specs
 
 LOOK_S = 0.5
-FLOW_S = 60.0  # until every partition has had a verdict, at the start
-READY_S = 60.0
+FLOW_S = 120.0  # until every partition has had a verdict, at the start
+READY_S = 120.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from streams.chaos.runner import ground, logs_in, run_fault
 from streams.chaos.stage import Ground, Stage
 
 RATE_PER_S = 120.0
-SLOW_MACHINE = Limits(recovery_s=60)  # `lineside chaos` holds each fault to its own limit
+SLOW_MACHINE = Limits(recovery_s=120)  # `lineside chaos` holds each fault to its own limit
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
