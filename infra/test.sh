@@ -1,9 +1,14 @@
 #!/bin/sh
-# Sets everything up, checks the code and runs all tests on a real, embedded Kafka.
-#   sh infra/test.sh [PYTEST OPTIONS]     such as -k deadline, or tests/unit
+# Sets everything up, checks the code and runs all tests on real, embedded Kafkas, in four processes side by side.
+#   sh infra/test.sh [--long] [PYTEST OPTIONS]     such as -k deadline, or tests/unit; -n 0: in one process
+# --long: tests of statistics and endurance in their full size, half an hour more.
 set -eu
 cd "$(dirname "$0")/.."
+if [ "${1:-}" = --long ]; then
+  export LINESIDE_TEST_LONG=1
+  shift
+fi
 sh infra/setup.sh
 sh infra/browser.sh
 sh infra/check.sh
-exec .venv/bin/python -m pytest "$@"
+exec .venv/bin/python -m pytest -n 4 "$@"

@@ -116,7 +116,7 @@ def load_artifact(directory: Path) -> Artifact:
         check_header(name, data)
     try:
         artifact = _build(manifest, files, hashlib.sha256(manifest_bytes).hexdigest())
-    except (KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, SafetensorError) as error:
         raise ModelRefusedError(f"{directory} can't be read as a model: {type(error).__name__}: {error}") from error
     if manifest["golden_labels"] != artifact.golden_labels():
         names = ", ".join(c.name for c in artifact.classes)

@@ -6,6 +6,7 @@ Used by `artifact.py` alone. What is verified is what is used: every file is rea
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Set
 from pathlib import Path
@@ -24,9 +25,10 @@ def read(directory: Path, name: str) -> bytes:
     try:
         if not path.is_file():
             raise ModelRefusedError(f"{name} is missing in {directory}")
-        if (size := path.stat().st_size) > MAX_BYTES[name]:
-            raise ModelRefusedError(f"{name} has {size} bytes; expected at most {MAX_BYTES[name]}")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES[name]:
+                raise ModelRefusedError(f"{name} has {size} bytes; expected at most {MAX_BYTES[name]}")
+            return file.read(size)  # what it grows by meanwhile is not looked at
     except OSError as error:
         raise ModelRefusedError(f"{path} can't be read: {error.strerror}") from error
 
@@ -42,7 +44,7 @@ def write(path: Path, data: bytes) -> None:
 def parse_json(name: str, data: bytes) -> object:
     """Strict JSON: no key twice, no NaN or infinity; ModelRefusedError otherwise."""
     try:
-        return json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ModelRefusedError(f"{name} isn't valid JSON: {error}") from error
 
@@ -72,3 +74,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text:.20} is beyond all numbers")
+    return number

@@ -1,6 +1,7 @@
 """Events to bytes and back: Avro in Confluent framing (magic 0, 4-byte schema id, body).
 
-Reading uses the WRITER's schema, found by the id in the frame, and resolves it to ours. Times outside 1900 to 2200 are
+Reading uses the WRITER's schema, found by the id in the frame, and resolves it to ours. What a body claims about itself
+is looked at first (`schemas.bounds`): nothing is allocated for what isn't there. Times outside 1900 to 2200 are
 refused: no clock gives them, and nobody behind can add to them. Where schemas come from is a
 `SchemaSource`: the ids committed here, or an external registry. Knows nothing of Kafka or HTTP.
 """
@@ -19,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from schemas import records
+from schemas.bounds import Walk, bounds_of
 
 HERE = Path(__file__).resolve().parent
 MAGIC = 0
@@ -91,12 +93,18 @@ class Codec:
         self._source = source
         self._readers = {s.record: parse_schema(json.loads(s.text)) for s in committed_schemas()}  # newest wins
         self._heads: dict[str, bytes] = {}
+        self._walks: dict[int, Walk] = {}
+
+    def prepare(self, record_type: type[records.Event]) -> None:
+        """Learns the id under which such events are written, so that encoding them asks nobody; the source's errors."""
+        name = record_type.__name__
+        if name not in self._heads:
+            self._heads[name] = FRAMING.pack(MAGIC, self._source.id_of(name))
 
     def encode(self, record: records.Event) -> bytes:
         """Framing and Avro body of one event, always in the newest version of its schema."""
+        self.prepare(type(record))
         name = type(record).__name__
-        if name not in self._heads:
-            self._heads[name] = FRAMING.pack(MAGIC, self._source.id_of(name))
         out = io.BytesIO()
         out.write(self._heads[name])
         schemaless_writer(out, self._readers[name], record.to_avro())
@@ -104,13 +112,14 @@ class Codec:
 
     def decode(self, data: bytes, record_type: type[R]) -> R:
         """The event in `data`. Raises SchemaUnknownError or SchemaInvalidError and nothing else for bad bytes."""
-        name = record_type.__name__
-        writer = self._source.writer_schema(_schema_id(data))
+        name, schema_id = record_type.__name__, _schema_id(data)
+        writer = self._source.writer_schema(schema_id)
         if _name(writer) != f"lineside.{name}":
             raise SchemaInvalidError(f"expected a {name}, came a {_name(writer)}")
         body = io.BytesIO(data)
         body.seek(FRAMING.size)
         try:
+            end = self._walk(schema_id, writer)(data, FRAMING.size)
             value: Mapping[str, Any] = schemaless_reader(body, writer, self._readers[name])  # type: ignore[assignment]
             _check_times(value)
             event = record_type.from_avro(value)
@@ -118,9 +127,14 @@ class Codec:
             raise
         except Exception as error:  # fastavro raises whatever the damage trips over: a dozen types, none its own
             raise SchemaInvalidError(f"not a {name}: {type(error).__name__}: {error}") from error
-        if trailing := len(data) - body.tell():
+        if trailing := len(data) - end:
             raise SchemaInvalidError(f"{trailing} bytes behind the end of the {name}")
         return event  # type: ignore[return-value]  # from_avro of R gives an R
+
+    def _walk(self, schema_id: int, writer: Schema) -> Walk:
+        if schema_id not in self._walks:
+            self._walks[schema_id] = bounds_of(writer)
+        return self._walks[schema_id]
 
 
 def _check_times(value: Mapping[str, Any]) -> None:

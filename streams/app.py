@@ -19,18 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
-from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry
 
-from schemas.records import Precision, Recipe
-from streams.bus.admin import require_topics
+from schemas.records import FrameCaptured, Precision, Recipe
+from streams.bus.admin import require_topics, wait_for_broker
+from streams.bus.connect import reaching
 from streams.bus.control import ControlReader
 from streams.bus.publisher import Publisher
+from streams.bus.quiet import quieten
 from streams.bus.readback import VerdictTail
 from streams.bus.registry_client import codec_for
 from streams.capture.gateway import Counts, Gateway, Progress
+from streams.capture.metrics import GatewayMetrics
 from streams.capture.source import Source
 from streams.errors import CallerError
-from streams.faust_app import faust_app
+from streams.faust_app import faust_app, why_it_gave_up
+from streams.health import Work
 from streams.inspection.agent import attach
 from streams.inspection.alone import CHILD_MODULE, Alone, ChildModel
 from streams.inspection.budget import Budget
@@ -44,6 +48,7 @@ from streams.inspection.pictures import Pictures
 from streams.inspection.quarantine import Quarantine
 from streams.inspection.recipes import RecipeBook, default_recipe
 from streams.inspection.watchdog import Fenced, Watchdog, end_process
+from streams.monitor import monitored
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import FRAMES, RECIPES, VERDICTS, topic_specs
@@ -53,6 +58,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LAG_INTERVAL_S = 1.0
+PROBE_S = 2.0  # a gateway looks so long for its broker, then frames go to the spool meanwhile
 DRAIN_TIMEOUT_S = 50.0  # shorter than the rebalance timeout
 
 
@@ -144,8 +150,13 @@ class InspectionWorker:
         self.inspection = Inspection(inspector, self._tail, sender, budget, self.metrics, self._end_acquitted)
         self._faust = faust_app(settings, "inspection")
         attach(self._faust, prefix + FRAMES.name, self.inspection.accept)
+        self._unread = 0
         self._waiting = False
         self._beat = time.monotonic()
+
+    def work(self) -> Work:
+        """What waits, as `/progressing` shows it."""
+        return Work(self._unread, self.inspection.in_flight, self.inspection.completed)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set, then drain: every frame under way is decided, published and committed."""
@@ -160,7 +171,7 @@ class InspectionWorker:
             on_ready()
             await _first(stop.wait(), self._faust._crashed.wait(), self._control.wait())
             if self._faust._crashed.is_set():
-                self._end_acquitted(f"Faust gave up: {self._faust.crash_reason!r}")
+                self._end_acquitted(why_it_gave_up(self._faust, self._settings))
             await self._drain()
             observer.cancel()
             self._watchdog.stop()
@@ -190,7 +201,9 @@ class InspectionWorker:
     def _take_recipe(self, recipe: Recipe, published_at: datetime) -> None:
         if not self.recipes.add(recipe, published_at):
             scope = f"{recipe.plant}/{recipe.line} SKU {recipe.sku}"
-            log.warning("recipe version %s for %s was published too late to take effect", recipe.version, scope)
+            log.warning(
+                "recipe version %s for %.200s takes no effect: too late, or a text too long", recipe.version, scope
+            )
 
     def _outstanding(self) -> bool:
         """True where work should be moving, or where the event loop has been silent and nobody can know."""
@@ -203,7 +216,8 @@ class InspectionWorker:
             self._beat = time.monotonic()
             unread = 0
             with contextlib.suppress(ConsumerNotStarted, IllegalStateError):  # before the first and during a rebalance
-                unread = await self._unread()
+                unread = await self._count_unread()
+            self._unread = unread
             self._waiting = unread > 0 or self.inspection.in_flight > 0
             if (decoding_s := self._pool.longest_s()) > self._settings.decode_timeout_s:
                 end_process(f"a picture has been in its decoder for {decoding_s:.0f} s")
@@ -212,7 +226,7 @@ class InspectionWorker:
                 self._watchdog.progressed()
             await asyncio.sleep(LAG_INTERVAL_S)
 
-    async def _unread(self) -> int:
+    async def _count_unread(self) -> int:
         """Frames that are ready in Kafka and not fetched yet; sets the lag gauges on the way."""
         consumer: Any = self._faust.consumer
         unread = 0
@@ -251,26 +265,39 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def run_gateway(settings: Settings, source: Source, progress: Progress) -> Counts:
+async def run_gateway(settings: Settings, source: Source, progress: Progress, with_metrics: bool = False) -> Counts:
     """`lineside gateway`: send every picture of a source; returns when the broker has confirmed the last."""
-    await require_topics(settings.bootstrap, topic_specs(settings))
-    async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
-        return await Gateway(publisher, settings, progress=progress).run(source)
+    codec = codec_for(settings)
+    quieten()
+
+    async def connect() -> Publisher:
+        await wait_for_broker(settings.bootstrap, PROBE_S)
+        async with reaching(settings.bootstrap):
+            await require_topics(settings.bootstrap, topic_specs(settings))
+        await asyncio.to_thread(codec.prepare, FrameCaptured)
+        publisher = Publisher(settings.bootstrap, settings.topic_prefix, codec)
+        await publisher.start()
+        return publisher
+
+    gateway = Gateway(connect, settings, progress=progress)
+    if with_metrics:
+        REGISTRY.register(GatewayMetrics(gateway))
+    return await gateway.run(source)
 
 
 async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Callable[[], None] = lambda: None) -> None:
     """`lineside worker`: check the ground, load the models, then inspect until told to stop."""
     artifacts = await asyncio.to_thread(load_artifacts, options)  # a wrong directory is told before anything is reached
-    await require_topics(settings.bootstrap, topic_specs(settings))
-    models = await asyncio.to_thread(open_models, settings, options, artifacts)
-    children = [
-        ChildModel(m.model_id, str(directory), m.engine.device, m.engine.precision)
-        for m, directory in zip(models, options.model_dirs, strict=True)
-    ]
-    alone = Alone(children, settings.alone_timeout_s, options.alone_module)
-    worker = InspectionWorker(settings, models, _default_recipe(models, options), alone=alone)
-    if settings.metrics_port:
-        start_http_server(settings.metrics_port, addr="127.0.0.1")
-    stop = asyncio.Event()
-    with stop_on_signals(stop):
-        await worker.run(stop, on_ready)
+    async with monitored(settings, "worker") as monitor:
+        await require_topics(settings.bootstrap, topic_specs(settings))
+        models = await asyncio.to_thread(open_models, settings, options, artifacts)
+        children = [
+            ChildModel(m.model_id, str(directory), m.engine.device, m.engine.precision)
+            for m, directory in zip(models, options.model_dirs, strict=True)
+        ]
+        alone = Alone(children, settings.alone_timeout_s, options.alone_module)
+        worker = InspectionWorker(settings, models, _default_recipe(models, options), alone=alone)
+        monitor.watch(worker.work)
+        stop = asyncio.Event()
+        with stop_on_signals(stop):
+            await worker.run(stop, on_ready)

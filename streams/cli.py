@@ -15,9 +15,11 @@ from streams import (
     cli_compare,
     cli_deadletters,
     cli_downstream,
+    cli_health,
     cli_history,
     cli_pages,
     cli_replay,
+    cli_secure,
     cli_store,
 )
 from streams.capture.folder import journal_of
@@ -85,6 +87,7 @@ def up(
     keep: Annotated[
         bool, typer.Option(help="Until Ctrl-C, with parts, statistics, sampler, archive, dashboard and rework station.")
     ] = False,
+    secure: Annotated[bool, typer.Option("--secure", help="TLS, and a user with its rights for each program.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run the whole job on this machine: broker, topics, model, gateway, worker, then a report.
@@ -121,6 +124,7 @@ def up(
         registry_port=registry_port,
         dashboard_port=dashboard_port,
         station_port=station_port,
+        secure=secure,
     )
     ui = Ui()
     figures = asyncio.run(run_up(settings, options, ui))
@@ -134,12 +138,20 @@ def up(
 
 @app.command()
 @with_settings()
-def broker(settings: Settings, port: Port = 9092, registry_port: Port = 8081) -> None:
+def broker(
+    settings: Settings,
+    port: Port = 9092,
+    registry_port: Port = 8081,
+    secure: Annotated[
+        bool,
+        typer.Option("--secure", help="TLS, a user and rights for each role; `lineside secure` tells more."),
+    ] = False,
+) -> None:
     """Run the embedded Apache Kafka on 127.0.0.1 until Ctrl-C, with the schemas beside it, read-only."""
     from streams.commands.broker import serve
 
     ensure_data_dir(settings)
-    asyncio.run(serve(settings, port, registry_port, lambda text: print(text, flush=True)))
+    asyncio.run(serve(settings, port, registry_port, lambda text: print(text, flush=True), secure))
 
 
 @app.command()
@@ -148,9 +160,19 @@ def topics(
     settings: Settings,
     create: Annotated[bool, typer.Option("--create", help="Create what is missing, and register the schemas.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare with Kafka; exit 1 where anything differs.")] = False,
+    acls: Annotated[
+        bool, typer.Option("--acls", help="Who may do what: allow it in Kafka, or compare (with --check).")
+    ] = False,
+    principal: Annotated[
+        list[str] | None, typer.Option(help="With --acls: ROLE=User:NAME, where users are not called as their roles.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show, create or check the topics."""
+    """Show, create or check the topics, and who may do what with them."""
+    if acls:
+        from streams.commands.acls import manage_acls
+
+        raise typer.Exit(asyncio.run(manage_acls(settings, check, as_json, principal or [])))
     from streams.commands.topics import manage
 
     raise typer.Exit(asyncio.run(manage(settings, create, check, as_json)))
@@ -293,7 +315,11 @@ def train(
     asyncio.run(train_command(settings, request, data, out, as_json))
 
 
-for others in (cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store, cli_deadletters, cli_chaos):
+OTHERS = (
+    *(cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store, cli_deadletters),
+    *(cli_secure, cli_health, cli_chaos),
+)
+for others in OTHERS:
     app.add_typer(others.app)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from streams.cli_options import Json, ReadyFile, announcer
-from streams.commands.options import with_settings
+from streams.commands.options import ensure_data_dir, with_settings
 from streams.settings import Settings
 
 app = typer.Typer()
@@ -79,6 +79,7 @@ def sampler(
     """
     from streams.commands.sampler import SamplerOptions, run_sampler
 
+    ensure_data_dir(settings)
     options = SamplerOptions(
         once=once, since=since, until=until, dry_run=dry_run, as_json=as_json, seed=seed, model_dir=model
     )

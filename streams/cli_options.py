@@ -12,6 +12,7 @@ import typer
 from schemas.records import Precision
 from streams.commands.sources import SourceKind
 from streams.errors import CallerError
+from streams.sd_notify import notify
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Frames = Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")]
@@ -52,6 +53,7 @@ def announcer(text: str, ready_file: Path | None) -> Callable[..., None]:
             fresh = ready_file.with_name(f"{ready_file.name}.new")
             fresh.write_text(address)
             fresh.replace(ready_file)  # whoever sees the file sees all of it
+        notify("READY=1")
 
     return ready
 

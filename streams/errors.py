@@ -25,6 +25,14 @@ class BrokerUnreachableError(CallerError):
     """No Kafka answers at the configured address."""
 
 
+class BrokerRefusedError(BrokerUnreachableError):
+    """A Kafka answers there, but takes us for nobody it knows, or can't prove to be the one that we mean."""
+
+
+class NotAllowedError(CallerError):
+    """Kafka knows who we are, and that user may not do what was asked."""
+
+
 class FatalDeviceError(OperatorError):
     """The inference device can't be trusted any more; the process must end and be started again."""
 

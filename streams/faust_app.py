@@ -5,14 +5,20 @@ Every agent's app is made here. Knows nothing of inspection; what was measured a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import faust
+import faust.auth
+from faust.exceptions import ConsumerNotStarted
 from faust.streams import _CStreamIterator  # type: ignore[attr-defined]  # whether the compiled one is there
+from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from mode.utils.queues import ThrowableQueue
 
 from streams.bus.connect import gathering
+from streams.bus.refusals import not_allowed
+from streams.bus.security import connection_options
 from streams.errors import OperatorError
 from streams.settings import Settings
 from streams.topics import FRAMES
@@ -84,6 +90,14 @@ class ByteBoundedQueue(ThrowableQueue):  # type: ignore[type-arg]
         return item
 
 
+class NoTables(TableManager):
+    """Faust waits a second at each start for tables that agents may still declare; ours have none."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class LinesideApp(faust.App):
     """Faust as Lineside needs it: committed reads and a buffer bounded in bytes."""
 
@@ -93,6 +107,15 @@ class LinesideApp(faust.App):
     def _new_transport(self) -> Any:
         return ReadCommittedTransport(self.conf.broker_consumer, self)
 
+    async def unread(self) -> dict[Any, int]:
+        """How many offsets of each assigned TP are ready and not fetched; those unknown just now are left out."""
+        consumer: Any = self.consumer
+        found: dict[Any, int] = {}
+        with suppress(ConsumerNotStarted, RuntimeError):  # before the first and during a rebalance
+            for tp in consumer.assignment():
+                found[tp] = await consumer._thread.unread(tp)
+        return found
+
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:  # noqa: N802
         return ByteBoundedQueue(
             maxsize or self.conf.stream_buffer_maxsize,
@@ -100,6 +123,28 @@ class LinesideApp(faust.App):
             flow_control=self.flow_control,
             clear_on_resume=clear_on_resume,
         )
+
+
+def why_it_gave_up(app: faust.App, settings: Settings) -> str:
+    """Why a crashed app crashed, for whoever runs it: what Kafka forbade as a sentence, anything else as it is."""
+    reason = app.crash_reason
+    refused = not_allowed(reason, settings.bootstrap) if reason else None
+    return str(refused) if refused else f"Faust gave up: {reason!r}"
+
+
+def _credentials(bootstrap: str) -> faust.auth.Credentials | None:
+    """The security of a connection in Faust's words; it hands both values on to aiokafka as they are."""
+    options = connection_options(bootstrap)
+    if not options:
+        return None
+    if "sasl_mechanism" not in options:
+        return faust.auth.SSLCredentials(options["ssl_context"])
+    return faust.auth.SASLCredentials(
+        username=options["sasl_plain_username"],
+        password=options["sasl_plain_password"],
+        ssl_context=options["ssl_context"],
+        mechanism=options["sasl_mechanism"],
+    )
 
 
 def faust_app(settings: Settings, name: str, gather_ms: int = 0) -> LinesideApp:
@@ -116,7 +161,9 @@ def faust_app(settings: Settings, name: str, gather_ms: int = 0) -> LinesideApp:
     app = LinesideApp(
         settings.topic_prefix + name,
         broker=brokers,
+        broker_credentials=_credentials(settings.bootstrap),
         store="memory://",
+        TableManager=NoTables,
         datadir=settings.data_dir / "faust",
         web_enabled=False,
         autodiscover=False,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.errors import CallerError
+from streams.kafka_address import KafkaAddress, Security, parse_protocol
 
 PREFIX = "LINESIDE_"
 DAY_S = 86_400
@@ -29,11 +30,19 @@ class Settings:
     """Everything that can be set, for all programs of one installation."""
 
     bootstrap_servers: str = ""  # host:port[,host:port]; empty: 127.0.0.1:9092, or the embedded broker of `lineside up`
+    kafka_protocol: str = "plaintext"  # plaintext, ssl, or sasl_ssl: TLS and SCRAM-SHA-512
+    kafka_ca_file: str = ""  # PEM: who signs brokers' certificates; empty: the system's authorities
+    kafka_certificate_file: str = ""  # PEM: our own certificate, where brokers ask for one, ...
+    kafka_key_file: str = ""  # ... and its key, unencrypted, readable by us alone
+    kafka_user: str = ""
+    kafka_password_file: str = ""  # one line, readable by us alone
+    kafka_expiry_warning_days: int = 30  # a certificate that ends sooner is warned of
+    kafka_secret_max_age_days: int = 365  # a password or key file older than this is warned of
     topic_prefix: str = "lineside."
     schema_registry_url: str = ""  # empty: the ids committed in schemas/ids.json
     data_dir: Path = field(default_factory=_default_data_dir)
     frame_store: str = ""  # fsspec URL or folder of claim-checked pictures; empty: frames/ in data_dir
-    metrics_port: int = 0  # 0: no metrics endpoint
+    metrics_port: int = 0  # of /metrics, /alive and /progressing on 127.0.0.1; 0: none
     log_level: str = "INFO"
 
     partitions: int = 12  # of every topic keyed by station
@@ -69,6 +78,9 @@ class Settings:
     archive_ok_mib_per_line_day: int = 512  # most that those pictures take, per line and day
     archive_patience_s: int = 86_400  # frames without a verdict are archived after this
 
+    spool_dir: str = ""  # where a gateway keeps frames while the broker is away; empty: gateway/spool/ in data_dir
+    spool_max_bytes: int = 4 << 30  # beyond it frames are refused, or left to sources that can wait
+    broker_silence_s: float = 2.0  # frames under way and none confirmed for so long: the broker is away
     inline_max_bytes: int = 900_000  # larger pictures travel as claim checks
     max_batch: int = 32  # frames
     linger_ms: float = 5.0  # longest wait for a fuller batch while the engine is idle
@@ -80,6 +92,7 @@ class Settings:
     decode_timeout_s: float = 20.0  # longer than this for one picture: its decoder hangs, the process ends
     infer_timeout_s: float = 30.0  # longer than this for one batch: the device is not to be trusted
     alone_timeout_s: float = 10.0  # for one picture, where it is tried alone because workers ended with it
+    progress_within_s: float = 20.0  # something waits and nothing completes: /progressing says 503
     stall_timeout_s: float = 60.0  # lag stands and nothing completes: the process ends
 
     def __post_init__(self) -> None:
@@ -91,17 +104,32 @@ class Settings:
                 raise CallerError(f"{name} must be at least 1; came {getattr(self, name)}")
         if self.archive_period_s < 1 or DAY_S % self.archive_period_s:
             raise CallerError(f"archive_period_s must divide a day of {DAY_S} s; came {self.archive_period_s}")
+        if self.spool_max_bytes < 0 or self.broker_silence_s <= 0:
+            came = f"{self.spool_max_bytes} and {self.broker_silence_s:g}"
+            raise CallerError(f"spool_max_bytes must be at least 0 and broker_silence_s above 0; came {came}")
         if not 0 <= self.archive_ok_share <= 1:
             raise CallerError(f"archive_ok_share must lie in 0 to 1; came {self.archive_ok_share}")
 
     @property
     def bootstrap(self) -> str:
-        """Kafka's address, the usual local one where none is configured."""
-        return self.bootstrap_servers or "127.0.0.1:9092"
+        """Kafka's address, the usual local one where none is configured, with how connections are secured."""
+        return KafkaAddress(self.bootstrap_servers or "127.0.0.1:9092", self.kafka_security)
+
+    @property
+    def kafka_security(self) -> Security:
+        """CallerError where the settings of security do not go together."""
+        files = (self.kafka_ca_file, self.kafka_certificate_file, self.kafka_key_file)
+        ca, certificate, key = (Path(file).expanduser() if file else None for file in files)
+        password = Path(self.kafka_password_file).expanduser() if self.kafka_password_file else None
+        return Security(parse_protocol(self.kafka_protocol), ca, certificate, key, self.kafka_user, password)
 
     @property
     def frame_store_url(self) -> str:
         return self.frame_store or str(self.data_dir / "frames")
+
+    @property
+    def spool_folder(self) -> Path:
+        return Path(self.spool_dir) if self.spool_dir else self.data_dir / "gateway" / "spool"
 
     @property
     def archive_dir(self) -> Path:

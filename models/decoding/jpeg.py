@@ -11,9 +11,10 @@ import simplejpeg
 from PIL import Image
 
 from models.decoding.contract import RejectedImageError, check_area, corrupt, truncated, unsupported
-from models.decoding.depth import U8
+from models.decoding.depth import U8, Box, in_bands
 from models.decoding.jpeg_stream import SIGNATURE, read_stream
 from models.decoding.orientation import upright
+from models.decoding.pixel_room import pixel_room
 
 __all__ = ["SIGNATURE", "check", "read"]
 
@@ -26,14 +27,16 @@ _UNREAD = re.compile(r"[Uu]nsupported|not supported")
 def read(data: bytes) -> U8:
     """Decode the first picture of a JPEG or MPO to upright uint8 RGB [H, W, 3]; raises RejectedImageError."""
     stream = read_stream(data)
-    pixels = _decode(_repaired(data[: stream.end], stream.repairs), stream.components)
+    with pixel_room(stream.width, stream.height):
+        pixels = _decode(_repaired(data[: stream.end], stream.repairs), stream.components)
     return upright(pixels, stream.orientation)
 
 
 def check(data: bytes) -> None:
     """Raise RejectedImageError unless this JPEG is whole: for the strips of other containers, of any shape."""
     stream = read_stream(data, check_area)
-    _decode(data[: stream.end], stream.components)
+    with pixel_room(stream.width, stream.height):
+        _decode(data[: stream.end], stream.components)
 
 
 def _repaired(data: bytes, repairs: list[tuple[int, bytes]]) -> bytes:
@@ -54,7 +57,13 @@ def _decode(data: bytes, components: int) -> U8:
         return pixels
     # Stored inverted, with or without Adobe's marker: Pillow's convention, and then its mapping of ink to light.
     height, width, _ = pixels.shape
-    return np.array(Image.frombuffer("CMYK", (width, height), pixels, "raw", "CMYK;I", 0, 1).convert("RGB"))
+
+    def mixed(band: Box) -> U8:
+        rows = pixels[band[1] : band[3]]
+        ink = Image.frombuffer("CMYK", (width, len(rows)), rows, "raw", "CMYK;I", 0, 1)
+        return np.asarray(ink.convert("RGB"))
+
+    return in_bands((width, height), mixed)
 
 
 def _rejection(message: str) -> RejectedImageError:

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from models.decoding.contract import MAX_PIXELS, RejectedImageError, corrupt, truncated, unsupported
-from models.decoding.depth import SAMPLE_BITS, U8, grey_to_rgb, to_8_bit
+from models.decoding.depth import SAMPLE_BITS, U8, Box, grey_to_rgb, in_bands, to_8_bit
+from models.decoding.pixel_room import pixel_room
 
 # The readers' own limit is the stricter one; Pillow's default would warn a little below it, and then decode anyway.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -36,10 +37,11 @@ def decode_file(data: bytes, container: str, bits: int | None) -> U8:
     depth = SAMPLE_BITS if bits is None else bits
     try:
         picture = _PLUGINS[container](io.BytesIO(data))
-        if ";16" in _raw_mode(picture) and picture.mode in ("RGB", "RGBA"):
-            return _deep_colour(data, container, depth)
-        picture.load()
-        return _to_rgb(picture, depth)
+        with pixel_room(*picture.size):
+            if ";16" in _raw_mode(picture) and picture.mode in ("RGB", "RGBA"):
+                return _deep_colour(data, container, depth)
+            picture.load()
+            return _to_rgb(picture, depth)
     except (RejectedImageError, MemoryError):
         raise
     except Exception as error:
@@ -59,9 +61,15 @@ def _deep_colour(data: bytes, container: str, bits: int) -> U8:
     raw_mode = _raw_mode(high).replace("RGBa", "RGBA")  # the stored channels, not divided by alpha
     _set_raw_mode(high, raw_mode)
     _set_raw_mode(low, raw_mode[:-1] + _OTHER_BYTE_OF[raw_mode[-1]])
-    samples = np.asarray(high)[..., :3].astype(np.uint16) << np.uint16(8)
-    samples |= np.asarray(low)[..., :3]
-    return to_8_bit(samples, bits)
+    high.load()
+    low.load()
+
+    def levels(band: Box) -> U8:
+        samples = np.asarray(high.crop(band))[..., :3].astype(np.uint16) << np.uint16(8)
+        samples |= np.asarray(low.crop(band))[..., :3]
+        return to_8_bit(samples, bits)
+
+    return in_bands(high.size, levels)
 
 
 def _set_raw_mode(picture: ImageFile.ImageFile, raw_mode: str) -> None:
@@ -72,10 +80,14 @@ def _set_raw_mode(picture: ImageFile.ImageFile, raw_mode: str) -> None:
 
 
 def _to_rgb(picture: Image.Image, bits: int) -> U8:
+    return in_bands(picture.size, lambda band: _band_to_rgb(picture.crop(band), bits))
+
+
+def _band_to_rgb(picture: Image.Image, bits: int) -> U8:
     if picture.mode in _EIGHT_BIT:
         if picture.mode in ("La", "RGBa"):  # Pillow converts these in two steps only
             picture = picture.convert(picture.mode.upper())
-        return np.array(picture.convert("RGB"))
+        return np.asarray(picture.convert("RGB"))
     if picture.mode.startswith("I;16"):
         return grey_to_rgb(to_8_bit(np.asarray(picture).astype(np.uint16), bits))
     if picture.mode == "I":  # signed or 32-bit samples: what lies outside 16 bits is clipped

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.decoding.contract import RejectedImageError, check_size, corrupt, truncated
-from models.decoding.depth import SAMPLE_BITS, U8, grey_to_rgb, to_8_bit
+from models.decoding.depth import SAMPLE_BITS, U8, Box, grey_to_rgb, in_bands, to_8_bit
 from models.decoding.orientation import exif_orientation, upright
 from models.decoding.pillow import decode_file
 
@@ -148,5 +148,9 @@ def _critical_chunks(png: _Png, **changed: int) -> bytes:
 def _deep_grey_alpha(png: _Png, bits: int) -> U8:
     """16-bit grey with alpha, of which Pillow keeps the high bytes: read as 8-bit RGBA, whose rows lie alike."""
     high_low = decode_file(_critical_chunks(png, depth=8, colour=_RGBA), "PNG", None)
-    samples = high_low[..., 0].astype(np.uint16) << np.uint16(8) | high_low[..., 1]
-    return grey_to_rgb(to_8_bit(samples, bits))
+
+    def levels(band: Box) -> U8:
+        rows = high_low[band[1] : band[3]]
+        return grey_to_rgb(to_8_bit(rows[..., 0].astype(np.uint16) << np.uint16(8) | rows[..., 1], bits))
+
+    return in_bands((png.header.width, png.header.height), levels)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from models.decoding.contract import EncodedImage, RejectedImageError, check_size
 from models.decoding.depth import U8, grey_to_rgb, to_8_bit
+from models.decoding.pixel_room import pixel_room
 
 U16: TypeAlias = npt.NDArray[np.uint16]
 
@@ -49,6 +50,11 @@ def read(image: EncodedImage) -> U8:
     """
     layout = _LAYOUTS[image.encoding]
     rows = _rows(image, layout)
+    with pixel_room(image.width, image.height):
+        return _pixels(image, layout, rows)
+
+
+def _pixels(image: EncodedImage, layout: _Layout, rows: U8) -> U8:
     if layout.pixel_bits == 24:
         pixels = rows.reshape(image.height, image.width, 3)
         return pixels[..., ::-1] if image.encoding == "BGR8" else pixels

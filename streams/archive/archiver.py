@@ -22,6 +22,7 @@ from streams.archive.tables import TABLES
 from streams.bus.admin import wait_for_broker
 from streams.bus.frames_at import FrameReader
 from streams.bus.registry_client import codec_for
+from streams.health import Work
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import FRAMES
@@ -47,6 +48,8 @@ class Archiver:
         self._catalogue = catalogue
         self._logs = logs
         self._clock = clock
+        self._is_writing = False
+        self._steps = 0
         codec, keeper = codec_for(settings), PictureKeeper(FrameStore(settings.frame_store_url))
         self._frames = FrameArchiver(settings, codec, logs, frames, keeper)
         self._events = {
@@ -55,12 +58,20 @@ class Archiver:
             if name != FRAMES.name
         }
 
+    def work(self) -> Work:
+        """What waits, as `/progressing` shows it: a period that is being written."""
+        return Work(0, int(self._is_writing), self._steps)
+
     async def catch_up(self, on_period: OnPeriod = lambda topic, end_ms, read: None) -> int:
         """Archives every period that is closed by now; how many those were."""
         periods = 0
-        for name in self._logs:
-            while await self._next(name, on_period):
-                periods += 1
+        self._is_writing = True
+        try:
+            for name in self._logs:
+                while await self._next(name, on_period):
+                    periods += 1
+        finally:
+            self._is_writing = False
         await asyncio.to_thread(compact_closed_days, self._catalogue)
         await asyncio.to_thread(remove_remains, self._catalogue, self._clock())
         return periods
@@ -85,6 +96,7 @@ class Archiver:
 
     async def _next(self, name: str, on_period: OnPeriod) -> bool:
         """Archives a topic's next period; False where none is to be had yet."""
+        self._steps += 1
         now_ms = int(self._clock() * 1000)
         due = await self._logs[name].due(self._catalogue, now_ms)
         if due is None:
@@ -96,6 +108,7 @@ class Archiver:
         def progress(records: int) -> None:
             nonlocal read
             read += records
+            self._steps += 1
             on_period(name, due.period.end_ms, read)
 
         if name == FRAMES.name:

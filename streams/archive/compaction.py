@@ -14,7 +14,7 @@ import duckdb
 from streams.archive.catalogue import ArchiveFile, Catalogue
 from streams.archive.parquet import UNFINISHED, full, settled
 from streams.archive.periods import day_of_ms
-from streams.archive.session import quoted
+from streams.archive.session import NO_DOWNLOADS, quoted
 from streams.archive.tables import PICTURES, TABLES
 
 GRACE_S = 600.0  # a question to the archive takes no longer
@@ -49,7 +49,7 @@ def _merge(catalogue: Catalogue, files: list[ArchiveFile]) -> None:
     order = 'partition, "offset"' if first.topic == PICTURES else 'part_id, partition, "offset"'
     listed = ", ".join(quoted(str(catalogue.folder / file.path)) for file in files)
     try:
-        with duckdb.connect() as db:
+        with duckdb.connect(config=NO_DOWNLOADS) as db:
             db.execute("SET threads = 1")
             db.execute("SET memory_limit = '1GB'")
             db.execute(f"SET temp_directory = {quoted(str(catalogue.folder / '.tmp'))}")

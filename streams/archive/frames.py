@@ -70,7 +70,7 @@ class FrameArchiver:
     async def archive(self, due: Due, catalogue: Catalogue, now_ms: int, progress: Progress) -> bool:
         """Writes the period's files and commits them; False where verdicts are still to come."""
         inspected = await self._inspected(due)  # asked first: what is committed has its verdict already
-        outcomes = await self._outcomes(due)
+        outcomes = await self._outcomes(due, progress)
         if not outcomes.complete and not inspected:
             if now_ms < due.period.end_ms + self._settings.archive_patience_s * 1000:
                 return False
@@ -84,6 +84,7 @@ class FrameArchiver:
                 progress(len(chunk))
         for line, candidates in sorted(period.passed.items()):
             await self._keep_share(line, candidates, period)
+            progress(0)
         catalogue.commit(period.counter.stretches(), [*period.files.finish(), *period.kept.finish()])
         return True
 
@@ -109,7 +110,7 @@ class FrameArchiver:
             picture = await self._keeper.keep(frame, at.partition, at.offset, SHARE, chosen.probability)
             period.kept.add(period.day, picture)
 
-    async def _outcomes(self, due: Due) -> LiveOutcomes:
+    async def _outcomes(self, due: Due, progress: Progress) -> LiveOutcomes:
         """The live outcomes of the period's frames, as far as they are published."""
         outcomes = LiveOutcomes(self._frames_log.name, due.stretches)
         firsts = await self._verdicts_log.landmarks.first_at(due.period.start_ms)
@@ -121,6 +122,7 @@ class FrameArchiver:
                     verdict: Any = self._verdicts_log.decoded(raw)
                     if isinstance(verdict, VerdictIssued):
                         outcomes.add(raw.partition, verdict)
+                progress(0)
                 if outcomes.complete:
                     break
         return outcomes

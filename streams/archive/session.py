@@ -18,6 +18,10 @@ from streams.archive.catalogue import Catalogue
 from streams.archive.tables import PICTURE_SCHEMA, PICTURES, TABLES
 from streams.errors import CallerError
 
+NO_DOWNLOADS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
 VIEWS = (*TABLES, PICTURES)
 _PICTURE_COLUMNS = "kept_for, inclusion_probability, picture_ref, picture_sha256, picture_bytes"
 
@@ -43,7 +47,7 @@ def connect(
     Copies of events are left out. `frames` tells also what is kept of a frame's picture: where both a share and a
     correction keep it, the share's row, whose probability is known.
     """
-    db = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    db = duckdb.connect(config=NO_DOWNLOADS)
     db.execute("SET TimeZone = 'UTC'")
     for name, table in TABLES.items():
         _view(db, archive, name, table.schema, (recent or {}).get(name), narrow)

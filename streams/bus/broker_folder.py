@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +114,9 @@ class BrokerFolder:
         fresh = self.data_dir / "kafka.new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
-        self.write_properties(fresh, port=1, controller_port=2)  # the tool reads the addresses but uses none
+        self.write_properties(
+            server_properties(fresh, port=1, controller_port=2)
+        )  # the tool reads the addresses but uses none
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         options = [f"--cluster-id={cluster_id}", f"--config={self.properties_file}"]  # an id may begin with "-"
         tool = ["kafka.tools.StorageTool", "format", *options]
@@ -129,9 +131,9 @@ class BrokerFolder:
             )
         fresh.rename(self.records_dir)
 
-    def write_properties(self, records_dir: Path, port: int, controller_port: int) -> None:
-        """Writes Kafka's server.properties for these ports."""
-        self.properties_file.write_text(properties_text(server_properties(records_dir, port, controller_port)))
+    def write_properties(self, properties: Mapping[str, str]) -> None:
+        """Writes Kafka's server.properties."""
+        self.properties_file.write_text(properties_text(properties))
 
 
 def _try_lock(lock_fd: int) -> bool:

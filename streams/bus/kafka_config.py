@@ -6,10 +6,15 @@ that does other work too, on loopback alone; a production cluster has its own co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from streams.kafka_address import MECHANISM
 
 MIB = 1 << 20
 HOST = "127.0.0.1"
+SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 MAX_MESSAGE_BYTES = 10 * MIB  # a dead letter (8 MiB of frame + 1 MiB) and its record's overhead
 
 FIXED_PROPERTIES = {
@@ -60,7 +65,57 @@ def server_properties(log_dir: Path, port: int, controller_port: int) -> dict[st
     }
 
 
-def properties_text(properties: dict[str, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class KeyStores:
+    """PEM files of a secured node: key and certificate for clients, and the node's own with the authority it trusts."""
+
+    broker: Path
+    node: Path
+    node_authority: Path
+    admin: str
+    node_name: str
+
+
+def secured_properties(
+    log_dir: Path, port: int, controller_port: int, internal_port: int, stores: KeyStores
+) -> dict[str, str]:
+    """As `server_properties`, for a node that lets nobody in without proof and allows nothing that no rule allows.
+
+    Clients come by TLS with user and password (SCRAM). The controller's listener and the node's own take one
+    certificate alone, that of this node: other users of this machine have no way in. No secret stands here.
+    """
+    own = {
+        "ssl.client.auth": "required",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(stores.node),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(stores.node_authority),
+    }
+    clients = {
+        "ssl.client.auth": "none",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(stores.broker),
+        "sasl.enabled.mechanisms": MECHANISM,
+        f"{MECHANISM.lower()}.sasl.jaas.config": f"{SCRAM_MODULE} required;",
+    }
+    listeners = f"SASL_SSL://{HOST}:{port},INTERNAL://{HOST}:{internal_port},CONTROLLER://{HOST}:{controller_port}"
+    of_listeners = {"sasl_ssl": clients, "internal": own, "controller": own}
+    return (
+        server_properties(log_dir, port, controller_port)
+        | {
+            "listeners": listeners,
+            "advertised.listeners": listeners,
+            "inter.broker.listener.name": "INTERNAL",
+            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,INTERNAL:SSL,CONTROLLER:SSL",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "allow.everyone.if.no.acl.found": "false",
+            "super.users": f"User:{stores.admin};User:CN={stores.node_name}",
+        }
+        | {f"listener.name.{name}.{key}": v for name, values in of_listeners.items() for key, v in values.items()}
+    )
+
+
+def properties_text(properties: Mapping[str, str]) -> str:
     """The properties in Java's file format: backslashes doubled, non-ASCII as UTF-16 escapes."""
     return "".join(f"{key}={_escape(value)}\n" for key, value in properties.items())
 

@@ -40,7 +40,7 @@ class Landmarks:
     async def __aenter__(self) -> Self:
         """Connects; BrokerUnreachableError where no Kafka answers."""
         consumer = log_reader(self._bootstrap)
-        await start_consumer(consumer, self._bootstrap)
+        await start_consumer(consumer, self._bootstrap, self._topic)
         self._consumer = consumer
         return self
 

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from streams.bus.connect import partitions_of, start_consumer, stop_consumer
+from streams.bus.security import kafka_options
 
 POLL_MS = 200
 SESSION_MS = 30_000  # a member may run at the lowest priority beside a busy line
@@ -28,7 +29,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._topic = topic
         self._give_back = give_back
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
+            **kafka_options(bootstrap),
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

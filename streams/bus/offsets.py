@@ -12,7 +12,8 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
 )
 
-from streams.bus.connect import partitions_of, reaching
+from streams.bus.connect import acquaint, partitions_of, reaching
+from streams.bus.security import kafka_options
 
 COORDINATOR_TIMEOUT_S = 20.0
 
@@ -20,10 +21,11 @@ COORDINATOR_TIMEOUT_S = 20.0
 async def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     """The offset behind the last readable record of every partition of `topic` (full name)."""
     tps = [TopicPartition(topic, partition) for partition in await partitions_of(bootstrap, topic)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**kafka_options(bootstrap), isolation_level="read_committed", enable_auto_commit=False)
     try:
         async with reaching(bootstrap):
             await consumer.start()
+            await acquaint(consumer, topic)
             return {tp.partition: end for tp, end in (await consumer.end_offsets(tps)).items()}
     finally:
         await consumer.stop()

@@ -20,9 +20,12 @@ from aiokafka.structs import RecordMetadata
 
 from schemas import records
 from schemas.codec import Codec
+from streams.bus.abort import abort, track_requests
 from streams.bus.admin import wait_for_broker
 from streams.bus.connect import ANSWER_TIMEOUT_S, START_TIMEOUT_S, reaching, topic_missing
-from streams.errors import CallerError, OperatorError
+from streams.bus.refusals import not_allowed
+from streams.bus.security import kafka_options
+from streams.errors import CallerError, LinesideError, OperatorError
 from streams.topics import KEY_PART, TOPICS, Topic
 
 REQUEST_TIMEOUT_S = 60.0
@@ -67,6 +70,7 @@ class Publisher:
         self._linger_ms = linger_ms
         self._producer: AIOKafkaProducer | None = None
         self._pending: set[asyncio.Future[Delivery]] = set()
+        self._requests: set[asyncio.Task[None]] = set()
 
     @property
     def pending(self) -> int:
@@ -78,7 +82,7 @@ class Publisher:
         await wait_for_broker(self._bootstrap, ANSWER_TIMEOUT_S)
         async with reaching(self._bootstrap):
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
+                **kafka_options(self._bootstrap),
                 acks="all",
                 enable_idempotence=True,
                 compression_type=self._compression,
@@ -87,6 +91,7 @@ class Publisher:
                 max_request_size=REQUEST_MAX_BYTES,
                 request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
             )
+            self._requests = track_requests(producer)
             try:
                 async with asyncio.timeout(START_TIMEOUT_S):
                     await producer.start()
@@ -113,6 +118,17 @@ class Publisher:
                 future.exception()  # the error below reports them all
             raise error from None
 
+    async def abort(self) -> None:
+        """Closes at once: what is not confirmed fails, and none of it is sent any more when this returns."""
+        if self._producer is None:
+            return
+        await abort(self._producer, self._requests)
+        for future in tuple(self._pending):
+            if not future.done():
+                future.set_exception(OperatorError(f"the connection to {self._bootstrap} was given up"))
+            future.exception()  # who awaits it is told; nobody must
+        self._pending.clear()
+
     async def __aenter__(self) -> Publisher:
         await self.start()
         return self
@@ -130,7 +146,7 @@ class Publisher:
         letter, whose key may be None or any bytes; without it the key decides.
 
         Raises RecordTooLargeError; CallerError for a topic or partition that does not exist; OperatorError where the
-        buffer stays full. The future raises OperatorError.
+        buffer stays full. The future raises OperatorError, or NotAllowedError where this user may not write there.
         """
         if self._producer is None:
             raise CallerError("the publisher is not started; use `async with Publisher(...)`")
@@ -144,11 +160,11 @@ class Publisher:
         try:
             sent = await self._producer.send(name, value, key=key, partition=partition, headers=headers)
         except KafkaError as error:
-            raise _not_delivered(name, error) from error
+            raise _not_delivered(name, self._bootstrap, error) from error
         delivery = asyncio.get_running_loop().create_future()
         self._pending.add(delivery)
         delivery.add_done_callback(self._pending.discard)
-        sent.add_done_callback(_resolve(name, delivery))
+        sent.add_done_callback(_resolve(name, self._bootstrap, delivery))
         return delivery
 
     async def _check_partition(self, producer: AIOKafkaProducer, name: str, partition: int | None) -> None:
@@ -161,14 +177,16 @@ class Publisher:
             raise CallerError(f"{name} has the partitions 0 to {max(known)}; came {partition}")
 
 
-def _resolve(name: str, delivery: asyncio.Future[Delivery]) -> Callable[[asyncio.Future[RecordMetadata]], None]:
+def _resolve(
+    name: str, bootstrap: str, delivery: asyncio.Future[Delivery]
+) -> Callable[[asyncio.Future[RecordMetadata]], None]:
     def resolve(sent: asyncio.Future[RecordMetadata]) -> None:
         if delivery.done():
             return
         if sent.cancelled():
             delivery.cancel()
         elif error := sent.exception():
-            delivery.set_exception(_not_delivered(name, error))
+            delivery.set_exception(_not_delivered(name, bootstrap, error))
         else:
             at = sent.result()
             delivery.set_result(Delivery(at.partition, at.offset, at.timestamp))
@@ -176,8 +194,8 @@ def _resolve(name: str, delivery: asyncio.Future[Delivery]) -> Callable[[asyncio
     return resolve
 
 
-def _not_delivered(name: str, error: BaseException) -> OperatorError:
-    return OperatorError(
+def _not_delivered(name: str, bootstrap: str, error: BaseException) -> LinesideError:
+    return not_allowed(error, bootstrap, f"write to {name}") or OperatorError(
         f"{name} did not take an event: {type(error).__name__}: {error}; see the broker's log, then start this "
         "program again"
     )

@@ -52,7 +52,7 @@ class TopicTail(Generic[R_co]):
 
     async def start(self) -> None:
         """Connects; BrokerUnreachableError where Kafka goes away meanwhile."""
-        await start_consumer(self._consumer, self._bootstrap)
+        await start_consumer(self._consumer, self._bootstrap, self._topic)
 
     async def stop(self) -> None:
         """Closes the consumer."""

@@ -75,7 +75,7 @@ async def read_span(bootstrap: str, topic: str, span: Span) -> AsyncIterator[Rea
         raise PartitionUnknownError(f"{topic} has no partition {min(unknown)}")
     consumer = log_reader(bootstrap, max_partition_fetch_bytes=FETCH_MAX_BYTES)
     try:
-        await start_consumer(consumer, bootstrap)
+        await start_consumer(consumer, bootstrap, topic)
         async with reaching(bootstrap):
             bounds = await _bounds(consumer, tps, span)
         yield _KafkaReading(consumer, bounds)
@@ -98,7 +98,7 @@ async def read_offsets(
     tps = {TopicPartition(topic, partition): span for partition, span in stretches.items()}
     consumer = log_reader(bootstrap, max_partition_fetch_bytes=fetch_max_bytes)
     try:
-        await start_consumer(consumer, bootstrap)
+        await start_consumer(consumer, bootstrap, topic)
         async with reaching(bootstrap):
             begins = await consumer.beginning_offsets(list(tps)) if tps else {}
         yield _KafkaReading(consumer, {tp: (max(begins[tp], at[0] - lookback), *at) for tp, at in tps.items()})

@@ -18,12 +18,15 @@ from uuid import UUID
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from schemas import records
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
-from streams.bus.connect import gathering, partitions_of, reaching
+from streams.bus.connect import acquaint, gathering, partitions_of, reaching
 from streams.bus.positions import Commits, Start, starting_offsets
+from streams.bus.refusals import not_allowed
 from streams.bus.registry_client import codec_for
+from streams.bus.security import kafka_options
 from streams.errors import CallerError
 from streams.settings import Settings, load_settings
 from streams.topics import Topic, topic_named
@@ -185,7 +188,7 @@ class Subscription(Generic[R_co]):
     async def _consuming(self) -> AsyncIterator[AIOKafkaConsumer]:
         partitions = await partitions_of(self._settings.bootstrap, self._name)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.bootstrap,
+            **kafka_options(self._settings.bootstrap),
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # where retention overtakes a slow reader: lose no more than is lost
@@ -197,6 +200,10 @@ class Subscription(Generic[R_co]):
             async with reaching(self._settings.bootstrap):
                 await self._begin(consumer, partitions)
             yield consumer
+        except KafkaError as error:
+            if refused := not_allowed(error, self._settings.bootstrap):
+                raise refused from error
+            raise
         finally:
             if self._commits:
                 await self._commits.commit()
@@ -211,9 +218,11 @@ class Subscription(Generic[R_co]):
         await consumer.start()
         wanted = set(partitions) & set(self._from) if isinstance(self._from, Mapping) else partitions
         tps = [TopicPartition(self._name, p) for p in wanted]
-        consumer.assign(tps)
+        await acquaint(consumer, self._name)
         self._ends = await consumer.end_offsets(tps)
-        for tp, offset in (await starting_offsets(consumer, self._from, tps)).items():
+        starts = await starting_offsets(consumer, self._from, tps)
+        consumer.assign(tps)  # not before: the answers above would wait behind its first fetches, 0.5 s each
+        for tp, offset in starts.items():
             consumer.seek(tp, offset)
 
 

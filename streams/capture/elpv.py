@@ -98,6 +98,10 @@ class ElpvSource:
     def total(self) -> int:
         return len(self._cells)
 
+    @property
+    def can_wait(self) -> bool:
+        return True
+
     async def __aiter__(self) -> AsyncIterator[Shot]:
         for cell in self._cells:
             yield self._shot(cell, await asyncio.to_thread(cell.read))

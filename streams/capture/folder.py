@@ -67,6 +67,10 @@ class FolderSource:
     def total(self) -> int | None:
         return None if self.options.watch else sum(1 for _ in self._scan())
 
+    @property
+    def can_wait(self) -> bool:
+        return True
+
     async def __aiter__(self) -> AsyncIterator[Shot]:
         self.skipped = {}
         self._handed_over = _known(self.options.journal, self.folder)

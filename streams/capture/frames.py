@@ -10,13 +10,14 @@ import hashlib
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
+from schemas.bounds import INT_MAX
 from schemas.records import FrameCaptured
 from streams.capture.source import Shot
+from streams.inspection.limits import ATTRIBUTES_MAX, check_texts
 from streams.topics import KEY_PART, station_key
 
 FRAME_NAMESPACE = UUID("5b0d8c1e-6c1f-5c39-9d5e-3f0f6f1f7a11")  # never changes: ids of the past depend on it
 TEXT_MAX_CHARS = 256
-INT_MAX = 2**31 - 1
 
 
 def frame_captured(shot: Shot, trigger_seq: int, *, gateway_ms: int, image_ref: str | None = None) -> FrameCaptured:
@@ -64,9 +65,9 @@ def key_of(shot: Shot) -> bytes:
     return station_key(shot.camera.plant, shot.camera.line, shot.camera.station)
 
 
-def travels_inline(shot: Shot, inline_max_bytes: int) -> bool:
+def travels_inline(picture: bytes, inline_max_bytes: int) -> bool:
     """True where the picture is small enough to be inside the event; else it is a claim check."""
-    return len(shot.data) <= inline_max_bytes
+    return len(picture) <= inline_max_bytes
 
 
 def sha256_of(data: bytes) -> str:
@@ -99,9 +100,12 @@ def _check_texts(shot: Shot) -> None:
         text = getattr(shot, field)
         if text is not None and not (0 < len(text) <= TEXT_MAX_CHARS and text.isprintable()):
             raise ValueError(f"{field} must be 1 to {TEXT_MAX_CHARS} printable characters; came {text!r:.80}")
+    if len(shot.attributes) > ATTRIBUTES_MAX:
+        raise ValueError(f"{len(shot.attributes)} attributes, at most {ATTRIBUTES_MAX} are taken")
     for name, text in shot.attributes.items():
         if not (name.isprintable() and text.isprintable()):
             raise ValueError(f"attribute {name!r:.80} must be printable; came {text!r:.80}")
+        check_texts((("an attribute's name", name), (f"attribute {name!r:.80}", text)))
 
 
 def _frame_id(shot: Shot, trigger_seq: int, captured_at: datetime) -> UUID:

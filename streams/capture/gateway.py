@@ -1,55 +1,37 @@
 """The gateway: shots of a source become frames on the topic `frames`, in order, none dropped in silence.
 
-Shell: it takes trigger numbers, puts large pictures into the store, sends, and counts what the broker confirmed. A send
-that fails ends the run. Stopping it (Ctrl-C cancels `run`) finishes the frames in flight. What a frame is, `frames.py`
-decides; where shots come from, it does not know.
+Shell: it gives trigger numbers and ids, once, and tells the source what was taken over, by the broker or by the spool.
+How frames come to the broker, and where they are while it is away, is `sending.py`'s. Stopping it (Ctrl-C cancels
+`run`) finishes what is in flight. What a frame is, `frames.py` decides; where shots come from, it does not know.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, TypeVar
 
-from schemas.records import Event
-from streams.capture.frames import check, frame_captured, key_of, sha256_of, travels_inline
-from streams.capture.pictures import extension_of
+from streams.capture.backlog import Backlog
+from streams.capture.captured import Captured
+from streams.capture.changes import Changes
+from streams.capture.clocks import GatewayClocks
+from streams.capture.counts import Counts
+from streams.capture.dialling import Connect, Dialler
+from streams.capture.frames import check, frame_captured
+from streams.capture.sending import Sending
 from streams.capture.sequence import TriggerSequence
+from streams.capture.session import ClaimChecks
 from streams.capture.source import Camera, Shot, Source
-from streams.errors import CallerError, LinesideError, OperatorError
+from streams.capture.spool import Spool
+from streams.errors import CallerError, LinesideError
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES, Topic
 
-if TYPE_CHECKING:
-    from streams.bus.publisher import Delivery
+__all__ = ["Counts", "Gateway", "Progress", "sequence_folder"]
 
-IN_FLIGHT_FRAMES = 256
-IN_FLIGHT_BYTES = 64 << 20
-
-
-class Sender(Protocol):
-    """What the gateway needs of `streams.bus.publisher.Publisher`, which explains it."""
-
-    async def send(
-        self, topic: Topic, record: Event, *, key: bytes, partition: int | None = None
-    ) -> asyncio.Future[Delivery]: ...
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a run did so far: frames and picture bytes handed to the producer, and frames that the broker confirmed."""
-
-    sent: int = 0
-    confirmed: int = 0
-    claim_checks: int = 0
-    picture_bytes: int = 0
-
-
+T = TypeVar("T")
 Progress = Callable[[Counts], None]
 
 
@@ -59,120 +41,108 @@ def sequence_folder(settings: Settings) -> Path:
 
 
 class Gateway:
-    """One run of one source; make it inside a running loop. `store` is made when the first picture needs it."""
+    """One run of one source; make it inside a running loop. `connect` gives a started producer whenever it is asked.
+
+    `store` is made when the first picture needs it. `spool` is open while it runs, for those who watch it.
+    """
 
     def __init__(
-        self, publisher: Sender, settings: Settings, store: FrameStore | None = None, progress: Progress | None = None
+        self,
+        connect: Connect,
+        settings: Settings,
+        store: FrameStore | None = None,
+        progress: Progress | None = None,
+        clocks: GatewayClocks | None = None,
     ) -> None:
         self.counts = Counts()
-        self._publisher = publisher
+        self.spool: Spool | None = None
+        self._connect = connect
         self._settings = settings
-        self._store = store
+        self._pictures = ClaimChecks(settings, store)
         self._progress = progress or (lambda _: None)
+        self._clocks = clocks or GatewayClocks()
         self._sequences: dict[Camera, TriggerSequence] = {}
         self._open = ExitStack()
-        self._in_flight = 0
-        self._in_flight_bytes = 0
+        self._changes = Changes()
         self._failure: asyncio.Future[LinesideError] = asyncio.get_running_loop().create_future()
-        self._settled = asyncio.Event()  # a delivery was confirmed or failed
 
     async def run(self, source: Source) -> Counts:
-        """Sends every shot and returns when the broker has confirmed the last.
+        """Sends what an earlier run left and every shot; returns when the broker has confirmed the last.
 
-        CallerError for a shot that can't be a frame, OperatorError where a send or the store fails. Cancelled, it sends
-        the shot in hand, awaits what is in flight, then ends.
+        While the broker is away frames go to the spool, and at the end of the source it is waited for. CallerError for
+        a shot that can't be a frame, OperatorError where numbers, spool or the source's own notes can't be kept.
+        Cancelled, it finishes what is in flight, or leaves it in the spool, then ends.
         """
-        shots = aiter(source)
         with self._open:
+            self._open.callback(self._pictures.close)
+            sending = await self._sending(source.can_wait)
+            shots = aiter(source)
             try:
+                await sending.start()
                 while (shot := await self._next(shots)) is not None:
-                    await _to_the_end(self._publish(shot, source))
+                    await self._capture(shot, source, sending)
+                await self._unless_it_fails(sending.finish())
             finally:
                 if isinstance(shots, AsyncGenerator):
                     await shots.aclose()
-                await _to_the_end(self._drain())
+                await _to_the_end(sending.leave())
+                self.spool = None
             self._raise_failure()
         return self.counts
 
-    async def _next(self, shots: AsyncIterator[Shot]) -> Shot | None:
-        """The next shot; None at the end. A delivery that fails meanwhile ends the wait."""
-        pull = asyncio.ensure_future(_pull(shots))
-        try:
-            await asyncio.wait((pull, self._failure), return_when=asyncio.FIRST_COMPLETED)
-            self._raise_failure()
-            return pull.result()
-        finally:
-            if pull.cancel():
-                await asyncio.wait((pull,))
+    async def _sending(self, can_wait: bool) -> Sending:
+        settings, changes = self._settings, self._changes
+        self.spool = await asyncio.to_thread(Spool, settings.spool_folder, settings.spool_max_bytes)
+        backlog = Backlog(self.spool, changes, self.counts, self._sync_numbers, lambda: self._progress(self.counts))
+        dialler = Dialler(self._connect, self._pictures, self._clocks, changes, settings.broker_silence_s)
+        return Sending(dialler, backlog, changes, self.counts, can_wait)
 
-    async def _publish(self, shot: Shot, source: Source) -> None:
+    async def _next(self, shots: AsyncIterator[Shot]) -> Shot | None:
+        """The next shot; None at the end."""
+        return await self._unless_it_fails(_pull(shots))
+
+    async def _capture(self, shot: Shot, source: Source, sending: Sending) -> None:
+        """The shot gets its number and id, and is handed over; nothing ends in between."""
         try:
             check(shot)
         except ValueError as error:
             raise CallerError(f"a picture of {shot.camera} can't be sent: {error}") from error
-        await self._until(lambda: self._failure.done() or self._has_room_for(shot))
-        self._raise_failure()
-        reference = None if travels_inline(shot, self._settings.inline_max_bytes) else await self._keep(shot)
+        if not sending.has_room(len(shot.data)):
+            await self._unless_it_fails(sending.room_for(len(shot.data)))
         trigger_seq = self._sequence(shot.camera).take()
-        gateway_ms = max(0, round((time.monotonic() - shot.triggered_s) * 1000))
-        frame = frame_captured(shot, trigger_seq, gateway_ms=gateway_ms, image_ref=reference)
-        delivery = await self._publisher.send(FRAMES, frame, key=key_of(shot))
-        self._count(shot, reference)
-        delivery.add_done_callback(lambda done: self._settle(done, shot, trigger_seq, source))
-
-    def _count(self, shot: Shot, reference: str | None) -> None:
-        self._in_flight += 1
-        self._in_flight_bytes += len(shot.data)
-        self.counts.sent += 1
-        self.counts.claim_checks += reference is not None
+        captured = Captured(frame_captured(shot, trigger_seq, gateway_ms=0), self._clocks.trigger(shot.triggered_s))
+        self.counts.captured += 1
         self.counts.picture_bytes += len(shot.data)
+        sending.put(captured, lambda: self._taken_over(shot, source))
 
-    def _settle(self, delivery: asyncio.Future[Delivery], shot: Shot, trigger_seq: int, source: Source) -> None:
-        self._in_flight -= 1
-        self._in_flight_bytes -= len(shot.data)
-        self._settled.set()
+    def _taken_over(self, shot: Shot, source: Source) -> None:
         try:
-            delivery.result()
-            self.counts.confirmed += 1
             source.confirmed(shot)
-            self._progress(self.counts)
         except LinesideError as error:
-            self._fail(error)
-        except (Exception, asyncio.CancelledError) as error:  # whatever it is, it must end the run
-            why = f"{type(error).__name__}: {error}"
-            self._fail(
-                OperatorError(
-                    f"frame {trigger_seq} of camera {shot.camera} was not confirmed: {why}; "
-                    "see whether the broker runs, then start the gateway again"
-                )
-            )
+            if not self._failure.done():
+                self._failure.set_result(error)
+        self._progress(self.counts)
 
-    def _fail(self, error: LinesideError) -> None:
-        if not self._failure.done():
-            self._failure.set_result(error)
+    async def _unless_it_fails(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`; what fails meanwhile in the source's notes, or crashes in the sending, ends it."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((task, self._failure, self._changes.crash), return_when=asyncio.FIRST_COMPLETED)
+            self._raise_failure()
+            if self._changes.crash.done():
+                raise self._changes.crash.result()
+            return task.result()
+        finally:
+            if task.cancel():
+                await asyncio.wait((task,))
 
     def _raise_failure(self) -> None:
         if self._failure.done():
             raise self._failure.result()
 
-    def _has_room_for(self, shot: Shot) -> bool:
-        """One picture always has room, however large."""
-        room = self._in_flight < IN_FLIGHT_FRAMES and self._in_flight_bytes + len(shot.data) <= IN_FLIGHT_BYTES
-        return room or not self._in_flight
-
-    async def _drain(self) -> None:
-        await self._until(lambda: not self._in_flight)
-
-    async def _until(self, ready: Callable[[], bool]) -> None:
-        while not ready():
-            self._settled.clear()
-            await self._settled.wait()
-
-    async def _keep(self, shot: Shot) -> str:
-        """Puts a picture into the frame store before its frame is sent; its URI."""
-        if self._store is None:
-            self._store = await asyncio.to_thread(FrameStore, self._settings.frame_store_url)
-        return await asyncio.to_thread(self._store.put, shot.data, sha256_of(shot.data), extension_of(shot.encoding))
+    def _sync_numbers(self) -> None:
+        for sequence in tuple(self._sequences.values()):
+            sequence.sync()
 
     def _sequence(self, camera: Camera) -> TriggerSequence:
         if camera not in self._sequences:

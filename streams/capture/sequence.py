@@ -2,7 +2,8 @@
 
 A number is on record before its frame is sent, so no number is given twice; one that was taken but never sent shows as
 a gap, and that is right: the frame is missing. One process a camera, by a lock on the record. The record survives the
-process at once and a power cut as of the last clean close. Knows nothing of frames or Kafka.
+process at once, and a power cut as of the last `sync` or clean close: the gateway syncs before a frame counts as
+spooled. Knows nothing of frames or Kafka.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class TriggerSequence:
             raise CallerError(f"trigger numbers of {camera} can't be kept in {folder}: {error.strerror}") from error
         try:
             self._lock()
-            self._last = self._read()
+            self._last = self._synced = self._read()
         except BaseException:
             os.close(self._fd)
             raise
@@ -55,6 +56,12 @@ class TriggerSequence:
             raise OperatorError(f"a trigger number can't be written to {self.path}: {error.strerror}") from error
         self._last += 1
         return self._last
+
+    def sync(self) -> None:
+        """What was given survives a power cut now; OSError. Any thread may call it."""
+        if self._synced != (last := self._last):
+            os.fsync(self._fd)
+            self._synced = last
 
     def close(self) -> None:
         os.fsync(self._fd)

@@ -60,11 +60,15 @@ class Source(Protocol):
     def total(self) -> int | None:
         """Shots that one iteration yields, where that is known beforehand: for progress bars."""
 
+    @property
+    def can_wait(self) -> bool:
+        """True where shots that nobody asks for stay where they are, as files do; a camera's triggers go on."""
+
     def __aiter__(self) -> AsyncIterator[Shot]:
         """The shots, in the order of their triggers."""
 
     def confirmed(self, shot: Shot) -> None:
-        """The broker has this shot: a source that remembers what it has handed over notes it here."""
+        """Broker or spool have this shot for good: a source that remembers what it has handed over notes it here."""
 
 
 def utc_now() -> datetime:

@@ -116,6 +116,11 @@ class SyntheticSource:
     def total(self) -> int | None:
         return self.options.frames
 
+    @property
+    def can_wait(self) -> bool:
+        """With a rate these are cameras, whose triggers go on."""
+        return self.options.parts_per_s == 0
+
     def prepare(self) -> None:
         """Draws all distinct parts now; iterating does it where it was not done. Takes some 8 ms a picture and core."""
         pictures = self.options.distinct * self.options.cameras * self.options.views

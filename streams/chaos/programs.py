@@ -10,11 +10,10 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from streams.commands.children import CLI, Child, leashed
+from streams.commands.children import CLI, Child, leashed, run_module
 from streams.settings import Settings, to_environment
 
 STOP_S = 1.0
@@ -32,7 +31,8 @@ class Programs:
     async def child(self, name: str, arguments: Sequence[str], module: str = CLI) -> Child:
         """A supervised `lineside ARGUMENTS`, ready; OperatorError with its last words where it ends before."""
         environment = to_environment(self._settings)
-        child = Child(arguments, environment, self._logs / f"{name}.log", self._logs / f"{name}.ready", module)
+        files = self._logs / f"{name}.log", self._logs / f"{name}.ready"
+        child = Child(arguments, environment, *files, program=run_module(module))
         self._children.append(child)
         await child.start()
         return child
@@ -63,7 +63,7 @@ class OneShot:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         with log_file.open("ab") as output:
             self._process = subprocess.Popen(
-                leashed([sys.executable, "-P", "-m", CLI, *arguments]),
+                leashed([*run_module(CLI), *arguments]),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -18,23 +18,27 @@ from streams.archive.verify import Verified, verify
 from streams.bus.admin import require_topics
 from streams.bus.registry_client import codec_for
 from streams.commands.ui import Ui
+from streams.monitor import monitored
 from streams.settings import Settings
 from streams.topics import topic_specs
 
 
 async def run_archive(settings: Settings, once: bool, as_json: bool, on_ready: Callable[[], None]) -> None:
     """Archive until SIGTERM or Ctrl-C, or with `once` what is closed by now."""
-    await require_topics(settings.bootstrap, topic_specs(settings))
-    async with open_archiver(settings) as archiver:
-        if once:
+    if once:
+        await require_topics(settings.bootstrap, topic_specs(settings))
+        async with open_archiver(settings) as archiver:
             await _catch_up(archiver, Ui())
-        else:
-            stop = asyncio.Event()
+        show_archive(settings.archive_dir, as_json)
+        return
+    stop = asyncio.Event()
+    async with monitored(settings, "archive") as monitor:
+        await require_topics(settings.bootstrap, topic_specs(settings))
+        async with open_archiver(settings) as archiver:
+            monitor.watch(archiver.work)
             with stop_on_signals(stop):
                 on_ready()
                 await archiver.run(stop)
-    if once:
-        show_archive(settings.archive_dir, as_json)
 
 
 async def _catch_up(archiver: Archiver, ui: Ui) -> None:

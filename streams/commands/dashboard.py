@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from streams.app import stop_on_signals
 from streams.bus.admin import require_topics
+from streams.health import Work
+from streams.monitor import monitored
 from streams.settings import Settings
 from streams.topics import topic_specs
 from streams.web.dashboard.app import DashboardOptions, open_dashboard
@@ -20,8 +22,10 @@ async def run_dashboard(settings: Settings, options: DashboardOptions, on_ready:
 
     CallerError for a binding, setting or topic that can't be, BrokerUnreachableError where no Kafka answers.
     """
-    await require_topics(settings.bootstrap, topic_specs(settings))
     stop = asyncio.Event()
-    with stop_on_signals(stop):
-        async with open_dashboard(settings, options) as web:
-            await serve(web, options.binding, stop, on_ready)
+    async with monitored(settings, "dashboard") as monitor:
+        await require_topics(settings.bootstrap, topic_specs(settings))
+        with stop_on_signals(stop):
+            async with open_dashboard(settings, options) as web:
+                monitor.watch(lambda: Work(is_connected=web.state.is_connected()))
+                await serve(web, options.binding, stop, on_ready)

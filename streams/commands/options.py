@@ -16,6 +16,7 @@ import typer
 
 from models.errors import ModelError
 from streams.errors import CallerError, LinesideError
+from streams.kafka_address import Protocol
 from streams.settings import Settings, load_settings
 
 COMMON: dict[str, Any] = {
@@ -48,12 +49,36 @@ def with_settings(**overrides: Any) -> Callable[[Callable[..., None]], Callable[
             config = given.pop("config")
             settings = load_settings(given, _environment(overrides), config)
             set_up_logging(settings)
-            command(settings=settings, **values)
+            try:
+                _watch_ages(settings)
+                command(settings=settings, **values)
+            except Exception as error:
+                if (told := _told(error, settings)) is error:
+                    raise
+                raise told from error
 
         run.__signature__ = signature.replace(parameters=[*own, *common])  # type: ignore[attr-defined]
         return run
 
     return decorate
+
+
+def _watch_ages(settings: Settings) -> None:
+    """Certificates that end soon and old secrets are warned of; free of charge where all is on this machine."""
+    here = settings.bootstrap.startswith(("127.0.0.1:", "localhost:"))
+    if settings.kafka_protocol != Protocol.PLAINTEXT or not here:
+        from streams.bus.ages import watch
+
+        watch(settings)
+
+
+def _told(error: Exception, settings: Settings) -> Exception:
+    """What Kafka forbade in the midst of work as a sentence; any other error as it is."""
+    if isinstance(error, LinesideError):
+        return error
+    from streams.bus.refusals import not_allowed  # Kafka's client is half a second that `--help` need not pay
+
+    return not_allowed(error, settings.bootstrap) or error
 
 
 def _environment(defaults: Mapping[str, Any]) -> dict[str, str]:
@@ -62,9 +87,9 @@ def _environment(defaults: Mapping[str, Any]) -> dict[str, str]:
 
 
 def ensure_data_dir(settings: Settings) -> None:
-    """CallerError where nothing can be written to the data directory."""
+    """Makes the data directory, closed to other accounts; CallerError where nothing can be written to it."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.data_dir):
             pass
     except OSError as error:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from prometheus_client import start_http_server
-
 from streams.app import stop_on_signals
 from streams.bus.admin import require_topics
 from streams.downstream.parts.service import PartsService
+from streams.monitor import monitored
 from streams.settings import Settings
 from streams.topics import topic_specs
 
 
 async def run_parts(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
     """Work until SIGTERM or Ctrl-C; OperatorError or CallerError where topics are missing or wrong."""
-    await require_topics(settings.bootstrap, topic_specs(settings))
-    service = PartsService(settings)
-    if settings.metrics_port:
-        start_http_server(settings.metrics_port, addr="127.0.0.1")
-    stop = asyncio.Event()
-    with stop_on_signals(stop):
-        await service.run(stop, on_ready)
+    async with monitored(settings, "parts") as monitor:
+        await require_topics(settings.bootstrap, topic_specs(settings))
+        service = PartsService(settings)
+        monitor.watch(service.work)
+        stop = asyncio.Event()
+        with stop_on_signals(stop):
+            await service.run(stop, on_ready)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streams.commands.children import Child
+from streams.commands.patience import PatienceLimits
+from streams.commands.secure import as_program
 from streams.commands.ui import Ui
 from streams.settings import Settings, to_environment
 
@@ -51,9 +53,9 @@ class Programs:
 
     async def _start(self, title: str, arguments: Sequence[str]) -> Child:
         logs = self._settings.data_dir / "logs"
-        child = Child(
-            arguments, to_environment(self._settings), logs / f"{arguments[0]}.log", logs / f"{arguments[0]}.ready"
-        )
+        files = (logs / f"{arguments[0]}.log", logs / f"{arguments[0]}.ready")
+        environment = to_environment(as_program(self._settings, arguments[0]))
+        child = Child(arguments, environment, *files, limits=PatienceLimits())
         self._stack.push_async_callback(child.stop)
         with self._ui.step(title):
             await child.start()

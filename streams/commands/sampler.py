@@ -23,6 +23,7 @@ from streams.downstream.sampling.sampler import Tally
 from streams.downstream.sampling.service import Range, SamplerService, utc_now
 from streams.downstream.sampling.strategies import one_line
 from streams.errors import CallerError
+from streams.monitor import monitored
 from streams.settings import Settings
 from streams.tail import parse_start, plain
 from streams.topics import topic_specs
@@ -48,16 +49,25 @@ async def run_sampler(settings: Settings, options: SamplerOptions, on_ready: Cal
     """Sample; CallerError for options or settings that say nothing sensible. `on_ready` is called when it follows."""
     if (options.dry_run or options.until) and not options.once:
         raise CallerError("--dry-run and --until go with --once; without it the sampler follows the topics")
-    plan, embed = plan_of(settings, options.seed), await asyncio.to_thread(embedding, options.model_dir)
     since, until = parse_time("--since", options.since), parse_time("--until", options.until)
-    await require_topics(settings.bootstrap, topic_specs(settings))
-    service, stop = SamplerService(settings, plan, embed), asyncio.Event()
+    plan = plan_of(settings, options.seed)
     if options.once:
+        service = await _service(settings, plan, options.model_dir)
         report(await service.once(Range(since=since, until=until), options.dry_run), options.as_json)
         return
-    with stop_on_signals(stop):
-        tally = await service.follow(since, stop, on_ready)
+    stop = asyncio.Event()
+    async with monitored(settings, "sampler") as monitor:
+        service = await _service(settings, plan, options.model_dir)
+        monitor.watch(service.work)
+        with stop_on_signals(stop):
+            tally = await service.follow(since, stop, on_ready)
     report(tally, options.as_json)
+
+
+async def _service(settings: Settings, plan: Plan, model_dir: Path | None) -> SamplerService:
+    embed = await asyncio.to_thread(embedding, model_dir)
+    await require_topics(settings.bootstrap, topic_specs(settings))
+    return SamplerService(settings, plan, embed)
 
 
 def plan_of(settings: Settings, seed: int | None) -> Plan:

@@ -63,6 +63,10 @@ class FirstFrames:
         known = self.source.total
         return self.frames if known is None else min(known, self.frames)
 
+    @property
+    def can_wait(self) -> bool:
+        return self.source.can_wait
+
     async def __aiter__(self) -> AsyncIterator[Shot]:
         left = self.frames
         async for shot in self.source:

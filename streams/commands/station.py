@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from streams.app import stop_on_signals
 from streams.bus.admin import require_topics
+from streams.health import Work
+from streams.monitor import monitored
 from streams.settings import Settings
 from streams.topics import topic_specs
 from streams.web.shell import serve
@@ -25,12 +27,14 @@ async def run_station(settings: Settings, options: StationOptions, on_ready: Cal
 
     CallerError for a model, binding, name or topic that can't be, BrokerUnreachableError where no Kafka answers.
     """
-    models = await asyncio.to_thread(_load, options.model_dirs)
-    await require_topics(settings.bootstrap, topic_specs(settings))
     stop = asyncio.Event()
-    with stop_on_signals(stop):
-        async with open_station(settings, options, models) as web:
-            await serve(web, options.binding, stop, on_ready)
+    async with monitored(settings, "station") as monitor:
+        models = await asyncio.to_thread(_load, options.model_dirs)
+        await require_topics(settings.bootstrap, topic_specs(settings))
+        with stop_on_signals(stop):
+            async with open_station(settings, options, models) as web:
+                monitor.watch(lambda: Work(is_connected=web.state.is_connected()))
+                await serve(web, options.binding, stop, on_ready)
 
 
 def _load(directories: Sequence[Path]) -> list[Artifact]:

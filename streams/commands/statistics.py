@@ -8,13 +8,17 @@ from collections.abc import Callable
 from streams.app import stop_on_signals
 from streams.bus.admin import require_topics
 from streams.downstream.statistics.service import StatisticsService
+from streams.monitor import monitored
 from streams.settings import Settings
 from streams.topics import topic_specs
 
 
 async def run_statistics(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
     """Fold verdicts and parts into `line-stats` until SIGTERM or Ctrl-C; `on_ready` is called when events are taken."""
-    await require_topics(settings.bootstrap, topic_specs(settings))
-    stop = asyncio.Event()
-    with stop_on_signals(stop):
-        await StatisticsService(settings).run(stop, on_ready)
+    async with monitored(settings, "statistics") as monitor:
+        await require_topics(settings.bootstrap, topic_specs(settings))
+        service = StatisticsService(settings)
+        monitor.watch(service.work)
+        stop = asyncio.Event()
+        with stop_on_signals(stop):
+            await service.run(stop, on_ready)

@@ -22,13 +22,19 @@ from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.bus.offsets import end_offsets
 from streams.bus.registry_client import registry_entries
 from streams.bus.registry_server import RegistryServer
+from streams.bus.security_folder import ADMIN
 from streams.bus.subscriber import Subscription
 from streams.capture.source import Source
+from streams.commands.broker import prepare
+from streams.commands.broker_keeper import BrokerKeeper
 from streams.commands.examples import held_out
 from streams.commands.programs import Programs
 from streams.commands.report import Report, Run, report
+from streams.commands.secure import as_program, as_user, init
 from streams.commands.sources import SourceRequest, make_source
 from streams.commands.ui import Ui
+from streams.kafka_address import Protocol
+from streams.monitor import monitored
 from streams.settings import Settings
 from streams.topics import DEADLETTERS, FRAMES, VERDICTS, topic_specs
 
@@ -48,12 +54,14 @@ class UpOptions:
     registry_port: int = 0
     dashboard_port: int = 8080
     station_port: int = 8090
+    secure: bool = False
 
 
 async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
     """Run the job and give its figures. Everything started here is stopped again, whatever happens."""
     source = make_source(options.request)  # first, so that a mistake is told before anything is started
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(monitored(settings, "up"))
         settings = await platform(settings, options, ui, stack)
         model_dir = options.model_dir or await _own_model(settings, options.request, ui)
         programs = Programs(settings, ui, stack)
@@ -90,16 +98,21 @@ def _say_where(ui: Ui, settings: Settings, addresses: Mapping[str, str]) -> None
 async def platform(settings: Settings, options: UpOptions, ui: Ui, stack: contextlib.AsyncExitStack) -> Settings:
     """Kafka with all topics: the configured one, else an embedded broker and its registry until the stack closes."""
     if not settings.bootstrap_servers:
-        broker = EmbeddedBroker(BrokerConfig(settings.data_dir / "broker", options.broker_port))
-        stack.callback(broker.stop)
+        folder = init(settings, ui.say) if options.secure or settings.kafka_protocol == Protocol.SASL_SSL else None
+        security_dir = folder.path if folder else None
+        config = BrokerConfig(settings.data_dir / "broker", options.broker_port, security_dir=security_dir)
+        broker = BrokerKeeper(EmbeddedBroker(config))
+        stack.push_async_callback(broker.stop)
         with ui.step("Kafka"):
-            address = await asyncio.to_thread(broker.start, on_progress=ui.say)
-        settings = dataclasses.replace(settings, bootstrap_servers=address)
+            address = await broker.start(ui.say)
+        settings = dataclasses.replace(as_user(settings, ADMIN) if folder else settings, bootstrap_servers=address)
+        await prepare(settings, address, folder)
         if not settings.schema_registry_url:
             registry = RegistryServer(registry_entries(settings.topic_prefix), options.registry_port)
             registry.start()
             stack.callback(registry.stop)
-    await ensure_topics(settings.bootstrap, topic_specs(settings))
+    else:
+        await ensure_topics(settings.bootstrap, topic_specs(settings))
     return settings
 
 
@@ -137,7 +150,9 @@ async def _capture_and_wait(
     total = source.total
     with ui.bars() as make:
         captured, judged = make("captured", total), make("verdicts", total)
-        gateway = asyncio.create_task(run_gateway(settings, source, lambda counts: captured(counts.confirmed)))
+        gateway = asyncio.create_task(
+            run_gateway(as_program(settings, "gateway"), source, lambda counts: captured(counts.confirmed))
+        )
         done, since = 0, time.monotonic()
         try:
             async for _ in _every(0.1):
@@ -148,8 +163,8 @@ async def _capture_and_wait(
                     if watcher.done():
                         watcher.result()
                 if gateway.done():
-                    sent = gateway.result().sent
-                    if run.done >= sent or time.monotonic() - since > SILENCE_S:
+                    confirmed = gateway.result().confirmed
+                    if run.done >= confirmed or time.monotonic() - since > SILENCE_S:
                         return
                 else:
                     since = max(since, time.monotonic() - SILENCE_S / 2)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas.records import Fallback, Finding, FrameCaptured, Mode, Outcome, Precision, Reason, Recipe, VerdictIssued
+from streams.inspection.limits import DETAIL_MAX_CHARS
 
 VERDICT_NAMESPACE = uuid.UUID("5b0c5a3e-8f0e-4a77-9c55-6d8f3a1f2b90")
 LIVE = "live"
-DETAIL_MAX_CHARS = 1024  # a detail may quote what came, which may be anything
 ANY_DEFECT = "*"  # key of a recipe's thresholds for the sum of all defect classes
 FALLBACK_OUTCOMES = {Fallback.NG: Outcome.NG, Fallback.UNSURE: Outcome.UNSURE}  # else ERROR: not inspected
 TO_BE_LOOKED_AT = (Outcome.NG, Outcome.UNSURE)
@@ -102,15 +102,17 @@ def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe) -> Judge
     """The judgement of an inspected frame.
 
     `scores` are probabilities in the order of `classes.names`. NG where a defect reaches its threshold, UNSURE where
-    one comes within `unsure_band` below it, else OK. A defect class without a finite threshold can't be decided:
-    UNQUALIFIED.
+    one comes within `unsure_band` below it, else OK. A defect class without a finite threshold, or a band that is no
+    number, can't be decided: UNQUALIFIED.
     """
     by_class = {name: float(score) for name, score in zip(classes.names, scores, strict=True)}
     if not all(math.isfinite(score) for score in by_class.values()):
-        return Judgement(Outcome.ERROR, Reason.NON_FINITE, f"the model gave {by_class}")
+        return Judgement(Outcome.ERROR, Reason.NON_FINITE, f"the model gave {by_class}"[:DETAIL_MAX_CHARS])
     scores_by_defect = _defect_scores(by_class, classes, recipe)
     if unset := [label for label in scores_by_defect if not math.isfinite(recipe.thresholds.get(label, math.nan))]:
         return unqualified(f"recipe version {recipe.version} has no threshold for {', '.join(unset)}", by_class)
+    if not math.isfinite(recipe.unsure_band):
+        return unqualified(f"recipe version {recipe.version} has the unsure band {recipe.unsure_band}", by_class)
     found, near = [], False
     for label, score in scores_by_defect.items():
         threshold = recipe.thresholds[label]
@@ -133,7 +135,7 @@ def _defect_scores(by_class: Mapping[str, float], classes: ClassRoles, recipe: R
 
 def unqualified(detail: str, scores: Mapping[str, float] | None = None) -> Judgement:
     """No recipe or no model may decide about this frame: a person must."""
-    return Judgement(Outcome.UNSURE, Reason.UNQUALIFIED, detail, scores=scores or {})
+    return Judgement(Outcome.UNSURE, Reason.UNQUALIFIED, detail[:DETAIL_MAX_CHARS], scores=scores or {})
 
 
 def late(recipe: Recipe | None, overdue_ms: float) -> Judgement:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from models.decoding.pixel_room import waits_for_room
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_input
 from schemas.records import Reason
 from streams.errors import FrameRejectedError
@@ -74,9 +75,9 @@ class DecodePool:
         return await future
 
     def longest_s(self) -> float:
-        """Seconds that the slowest picture has been in a decoder."""
-        now = time.monotonic()
-        return max((now - since for since in self._since if since is not None), default=0.0)
+        """Seconds that the slowest picture has been in a decoder; those that wait for room don't count."""
+        now, places = time.monotonic(), zip(self._threads, self._since, strict=True)
+        return max((now - at for thread, at in places if at is not None and not waits_for_room(thread)), default=0.0)
 
     def close(self) -> None:
         for _ in self._threads:

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from models.preprocess import EncodedImage
+from schemas.bounds import MAX_ITEMS
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
 from schemas.records import DeadLetter, DefectDetected, FrameCaptured, Header, Reason, Recipe, VerdictIssued
 from streams.errors import FrameRejectedError
 from streams.inspection.decide import (
-    DETAIL_MAX_CHARS,
     Judgement,
     Provenance,
     Source,
@@ -40,14 +40,15 @@ from streams.inspection.decide import (
     verdict_id,
 )
 from streams.inspection.decode_pool import ExpiredError
+from streams.inspection.limits import ATTRIBUTES_MAX, DETAIL_MAX_CHARS, check_texts
 from streams.inspection.outbox import Outputs
 from streams.inspection.pictures import Pictures, ends_at
 from streams.inspection.quarantine import Quarantine, Room
 from streams.inspection.recipes import RecipeBook
 from streams.topics import FRAMES, station_key
 
-TEXT_MAX_CHARS = 1024  # of every text that a verdict or defect repeats: a frame may not make them too large to be sent
-INT_MAX = 2**31 - 1  # Avro's int; readers in other languages refuse more
+_REPEATED_TEXTS = ("camera", "sku", "part_id", "lot_id", "order_id", "label", "image_ref", "image_sha256")
+HEADER_BYTES = 8  # of a header beside its key and value, in Kafka as in Avro, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +202,13 @@ async def judgement_of(
 def check(frame: FrameCaptured) -> None:
     """ValueError where what follows from a frame could not be keyed, sent or read."""
     station_key(frame.plant, frame.line, frame.station)
-    for name in ("camera", "sku", "part_id", "lot_id", "order_id", "label", "image_ref", "image_sha256"):
-        if len(getattr(frame, name) or "") > TEXT_MAX_CHARS:
-            raise ValueError(f"{name} has more than {TEXT_MAX_CHARS} characters")
+    check_texts((name, getattr(frame, name)) for name in _REPEATED_TEXTS)
+    if len(frame.attributes) > ATTRIBUTES_MAX:
+        raise ValueError(f"{len(frame.attributes)} attributes, at most {ATTRIBUTES_MAX} are taken")
+    check_texts(("an attribute", text) for pair in frame.attributes.items() for text in pair)
     for name in ("pass_no", "view", "views", "attempt", "gateway_ms"):
-        if not 0 <= getattr(frame, name) <= INT_MAX:
-            raise ValueError(f"{name} must lie in 0 to {INT_MAX}; came {getattr(frame, name)}")
+        if getattr(frame, name) < 0:
+            raise ValueError(f"{name} must be 0 or more; came {getattr(frame, name)}")
 
 
 def encoded_image(frame: FrameCaptured, image: bytes) -> EncodedImage:
@@ -225,12 +227,13 @@ def encoded_image(frame: FrameCaptured, image: bytes) -> EncodedImage:
 def dead_letter(arrival: Arrival, reason: Reason, detail: str) -> DeadLetter:
     """The whole event with the reason why it could not be handled.
 
-    An event that came past its topic's limit by compression is larger than any topic takes: its bytes stay there.
+    An event that came past its topic's limit by compression is larger than any topic takes, one of more headers than
+    any reader takes could not be read back: their bytes stay there.
     """
-    headers = tuple(Header(key=name, value=value) for name, value in arrival.headers)
     nbytes = len(arrival.value or b"") + 2 * len(arrival.key or b"")  # the key is also the dead letter's own
-    nbytes += sum(8 + len(header.key.encode()) + len(header.value or b"") for header in headers)
-    fits = nbytes <= FRAMES.max_message_bytes
+    nbytes += sum(HEADER_BYTES + len(name.encode()) + len(value or b"") for name, value in arrival.headers)
+    fits = nbytes <= FRAMES.max_message_bytes and len(arrival.headers) <= MAX_ITEMS
+    headers = tuple(Header(key=name, value=value) for name, value in arrival.headers) if fits else ()
     return DeadLetter(
         reason=reason,
         detail=detail[:DETAIL_MAX_CHARS] + ("" if fits else f" (not kept here: {nbytes} bytes)"),
@@ -239,7 +242,7 @@ def dead_letter(arrival: Arrival, reason: Reason, detail: str) -> DeadLetter:
         source_offset=arrival.source.offset,
         source_timestamp=arrival.source.timestamp,
         key=arrival.key if fits else None,
-        headers=headers if fits else (),
+        headers=headers,
         value=arrival.value if fits else None,
         at=datetime.now(UTC),
     )

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from schemas.records import Mode, Recipe
+from streams.inspection.limits import check_texts
 
 ANY_SKU = "*"
 NOTICE = timedelta(seconds=5)  # every worker has read a recipe by then
 DEFAULT_VERSION = 0
+_TEXTS = ("plant", "line", "sku", "model_id", "shadow_model_id", "device", "author", "reason")
 
 
 class RecipeBook:
@@ -26,8 +28,11 @@ class RecipeBook:
         self._count = 0
 
     def add(self, recipe: Recipe, published_at: datetime) -> bool:
-        """Take a recipe in; False for one that was published less than 5 s before it takes effect: it never does."""
-        if recipe.effective_at < published_at + NOTICE:
+        """Take a recipe in; False for one that never takes effect.
+
+        That is one published less than 5 s before it should, or with texts longer than a verdict can repeat.
+        """
+        if recipe.effective_at < published_at + NOTICE or not _is_repeatable(recipe):
             return False
         self._count += 1
         bisect.insort(
@@ -56,6 +61,14 @@ class RecipeBook:
             if recipe is not None and recipe not in found:
                 found.append(recipe)
         return found
+
+
+def _is_repeatable(recipe: Recipe) -> bool:
+    try:
+        check_texts((name, getattr(recipe, name)) for name in _TEXTS)
+    except ValueError:
+        return False
+    return True
 
 
 def default_recipe(model_id: str, thresholds: Iterable[tuple[str, float]], unsure_band: float, now: datetime) -> Recipe:

@@ -34,6 +34,7 @@ from streams.web.context import WebContext
 from streams.web.frame import page_shell, texts
 from streams.web.nonce import nonce_page_template
 from streams.web.security import Rules, SecurityMiddleware
+from streams.web.sizes import HEAD_MAX_BYTES, MESSAGE_MAX_BYTES, MESSAGES_MAX, BodyLimitMiddleware
 
 __all__ = ["make_web", "page", "page_shell", "serve", "texts"]
 
@@ -65,6 +66,7 @@ def make_web(settings: Settings, access: Access, title: str) -> FastAPI:
     web.router.default = nicegui_mount.app  # type: ignore[attr-defined]  # so that routes may still be added before it
     nonce_page_template()
     add_sign_in_page(page)
+    web.add_middleware(BodyLimitMiddleware)
     web.add_middleware(SecurityMiddleware, rules=_rules(settings, access))
     return web
 
@@ -108,7 +110,11 @@ class _Server(uvicorn.Server):
 def _config(web: FastAPI, binding: Binding) -> uvicorn.Config:
     return uvicorn.Config(
         web,
+        http="h11",  # the other one takes heads of any length
+        h11_max_incomplete_event_size=HEAD_MAX_BYTES,
         ws="websockets-sansio",
+        ws_max_size=MESSAGE_MAX_BYTES,
+        ws_max_queue=MESSAGES_MAX,
         lifespan="on",
         log_config=None,
         access_log=False,

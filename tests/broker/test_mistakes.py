@@ -50,7 +50,7 @@ def model(tmp_path: Path) -> Path:
         (["gateway", "--source", "folder", "--folder", "/no/such/folder"], ["/no/such/folder"]),
         (["up", "--source", "folder", "--folder", "/no/such/folder"], ["/no/such/folder"]),
         (["worker", "--model", "/no/such/model"], ["/no/such/model", "model.json"]),
-        (["gateway", "--source", "synthetic", "--bootstrap-servers", NOBODY], [NOBODY, "lineside broker"]),
+        (["gateway", "--source", "synthetic", "--bootstrap-servers", "no:address"], ["no:address", "host:port"]),
         (["tail", "verdicts", "--bootstrap-servers", NOBODY], [NOBODY]),
         (["tail", "nosuch"], ["nosuch", "verdicts"]),
         (["topics", "--check", "--bootstrap-servers", NOBODY], [NOBODY]),

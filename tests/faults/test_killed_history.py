@@ -24,8 +24,10 @@ from tests.broker.running import prepared
 from tests.broker.test_archive import rows
 from tests.broker.test_replay_hour import captured, inspected_live, png
 from tests.models_fixture import tiny_artifact, tiny_pictures
+from tests.sizes import size
 
-FRAMES = 1500
+FRAMES = size(600, 1500)
+KILLS, KILLS_OF_COMPARE = size((3, 2), (6, 4))
 ARCHIVE = (
     "import asyncio; from tests.archived import archive; from streams.settings import load_settings; "
     "asyncio.run(archive(load_settings()))"
@@ -67,7 +69,7 @@ async def test_archive_replay_and_compare_killed_anywhere_end_as_undisturbed(
     started = time.monotonic()
     await archive(settings)
     took = time.monotonic() - started
-    delays = [1.2 + dice.random() * (took + 1) for _ in range(6)]
+    delays = [1.2 + dice.random() * (took + 1) for _ in range(KILLS)]
     kills = await asyncio.to_thread(killed_until_done, killed, ["-c", ARCHIVE], delays)
     assert kills >= 2
     for name in (*TABLES, PICTURES):
@@ -79,7 +81,7 @@ async def test_archive_replay_and_compare_killed_anywhere_end_as_undisturbed(
     replay = ["-m", "streams.cli", "replay", "--model", str(model), "--recipe", "model", "--precision", "fp32", "--run"]
     await asyncio.to_thread(killed_until_done, settings, [*replay, "calm", "--workers", "2"], [])
     kills = await asyncio.to_thread(
-        killed_until_done, settings, [*replay, "storm"], [3.0 + dice.random() * 6 for _ in range(6)]
+        killed_until_done, settings, [*replay, "storm"], [3.0 + dice.random() * 6 for _ in range(KILLS)]
     )
     assert kills >= 2
     calm, storm = (open_run(run, settings).to_arrow().select(DECISION) for run in ("calm", "storm"))
@@ -91,6 +93,6 @@ async def test_archive_replay_and_compare_killed_anywhere_end_as_undisturbed(
     compare = ["-m", "streams.cli", "compare", "live", "storm", "--html", str(html)]
     await asyncio.to_thread(killed_until_done, settings, compare, [])
     whole = html.read_bytes()
-    for _ in range(4):
+    for _ in range(KILLS_OF_COMPARE):
         await asyncio.to_thread(killed_until_done, settings, compare, [0.5 + dice.random() * 5])
         assert html.read_bytes() == whole

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,21 +30,22 @@ from tests.builders import frame
 from tests.faults.ledger import results
 from tests.faults.workers import WorkerProcess
 from tests.models_fixture import tiny_artifact
+from tests.sizes import size
 
-POURED = int(os.environ.get("LINESIDE_TEST_POURED", "120"))  # frames of each kind; 2,000 for the full size
+POURED = size(ci=80, long=2_000)  # frames of each kind
 DISTINCT = 20
 SMALL, INLINE, CLAIMED = (40, 40), (529, 529), (1119, 1119)  # pixels of noise: some 5 KB, 900 KB and 4 MB as JPEG
 ALLOWANCE = 1.25
 MIB = 1 << 20
 
 
-def pictures(size: tuple[int, int], seed: int) -> list[bytes]:
-    noise = np.random.default_rng(seed).integers(0, 256, (DISTINCT, *size, 3), dtype=np.uint8)
+def pictures(sides: tuple[int, int], seed: int) -> list[bytes]:
+    noise = np.random.default_rng(seed).integers(0, 256, (DISTINCT, *sides, 3), dtype=np.uint8)
     return [simplejpeg.encode_jpeg(pixels, quality=98, colorsubsampling="444") for pixels in noise]
 
 
-def frames(count: int, size: tuple[int, int], store: FrameStore | None, start: int) -> Iterator[FrameCaptured]:
-    made = pictures(size, start)
+def frames(count: int, sides: tuple[int, int], store: FrameStore | None, start: int) -> Iterator[FrameCaptured]:
+    made = pictures(sides, start)
     hashes = [hashlib.sha256(data).hexdigest() for data in made]
     references = [store.put(data, sha256, "jpg") for data, sha256 in zip(made, hashes, strict=True)] if store else []
     for n in range(count):
@@ -54,8 +54,8 @@ def frames(count: int, size: tuple[int, int], store: FrameStore | None, start: i
             start + n,
             line=f"l{n % 12}",
             encoding=Encoding.JPEG,
-            width=size[1],
-            height=size[0],
+            width=sides[1],
+            height=sides[0],
             image=None if store else made[at],
             image_ref=references[at] if store else None,
             image_sha256=hashes[at],

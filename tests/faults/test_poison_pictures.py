@@ -26,6 +26,7 @@ from tests.builders import frame
 from tests.faults.ledger import Results, results
 from tests.faults.workers import WorkerProcess
 from tests.models_fixture import tiny_artifact, tiny_pictures
+from tests.sizes import size
 
 FRAMES = 120
 PROMISED_S = 30.0  # from the last unclean end to the next verdict of the partition
@@ -72,15 +73,12 @@ def verdicts(found: Results) -> Sequence[VerdictIssued]:
     return [verdict for log in found.verdicts.values() for _, verdict in log]
 
 
-@pytest.mark.parametrize(
-    ("fault", "reason", "ends"),
-    [
-        ("decode-exit", Reason.DECODE_CRASHED, 2),
-        ("engine-hang", Reason.ENGINE_FAILED, 2),
-    ],
-)
+POISON = {"decode-exit": Reason.DECODE_CRASHED, "engine-hang": Reason.ENGINE_FAILED}
+
+
+@pytest.mark.parametrize("fault", size(ci=["decode-exit"], long=list(POISON)))
 async def test_a_picture_that_ends_the_worker_every_time_is_a_dead_letter_the_third_time(
-    bootstrap: str, topic_prefix: str, tmp_path: Path, fault: str, reason: Reason, ends: int
+    bootstrap: str, topic_prefix: str, tmp_path: Path, fault: str
 ) -> None:
     made = await prepared(bootstrap, topic_prefix, tmp_path)
     settings = dataclasses.replace(made, infer_timeout_s=3.0, alone_timeout_s=3.0)
@@ -89,10 +87,10 @@ async def test_a_picture_that_ends_the_worker_every_time_is_a_dead_letter_the_th
 
     found, ended = await inspected_through(settings, {40: fault, **others})
 
-    assert ended == ends
+    assert ended == 2
     errors = {v.trigger_seq: v.reason for v in verdicts(found) if v.outcome is Outcome.ERROR}
     assert errors == {
-        **{30: Reason.NON_FINITE, 40: reason, 50: Reason.ENGINE_FAILED, 70: Reason.DECODE_CRASHED},
+        **{30: Reason.NON_FINITE, 40: POISON[fault], 50: Reason.ENGINE_FAILED, 70: Reason.DECODE_CRASHED},
     }
     letters = {letter.source_offset: letter.reason for log in found.letters.values() for _, letter in log}
     assert letters == {v.source_offset: v.reason for v in verdicts(found) if v.outcome is Outcome.ERROR}

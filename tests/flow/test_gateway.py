@@ -1,76 +1,40 @@
-"""The gateway against a publisher that keeps its promises or breaks them: no frame is lost in silence."""
+"""The gateway against a broker that is there: every frame is sent in order, confirmed and bounded, without a disk.
+
+What it does while the broker is away: `test_gateway_spool.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
+from types import ModuleType
 
 import pytest
 
-import streams.capture.gateway as gateway_module
-from schemas.records import Encoding, Event, FrameCaptured
+import streams.capture.sending as sending_module
+import streams.capture.session as session_module
+from schemas.records import Event, FrameCaptured
 from streams.bus.publisher import Delivery
 from streams.capture.gateway import Counts, Gateway
 from streams.capture.source import Camera, Shot
-from streams.errors import CallerError, LinesideError, OperatorError
+from streams.errors import CallerError, OperatorError
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import FRAMES, Topic
-
-CAMERA = Camera("plant", "line-1", "station-1", "cam")
-
-
-def shot(number: int = 0, **changes: object) -> Shot:
-    base = Shot(
-        camera=CAMERA,
-        sku="plate",
-        data=f"picture {number}".encode(),
-        encoding=Encoding.PNG,
-        width=32,
-        height=24,
-        captured_at=datetime.now(UTC),
-        triggered_s=monotonic(),
-        part_id=str(number),
-    )
-    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
-
-
-class Shots:
-    """A source of given shots; with `endless` it waits for ever after the last, as a watched folder does."""
-
-    def __init__(self, shots: list[Shot], endless: bool = False) -> None:
-        self.shots, self.endless = shots, endless
-        self.known: list[Shot] = []
-        self.closed = False
-
-    @property
-    def total(self) -> int:
-        return len(self.shots)
-
-    async def __aiter__(self) -> AsyncIterator[Shot]:
-        try:
-            for each in self.shots:
-                yield each
-            if self.endless:
-                await asyncio.Event().wait()
-        finally:
-            self.closed = True
-
-    def confirmed(self, shot: Shot) -> None:
-        self.known.append(shot)
+from tests.gateways import CAMERA, Shots, shot
 
 
 class FakePublisher:
-    """Keeps what was sent; a delivery is confirmed after `delay_s`, or as `outcome` says for the n-th frame."""
+    """Keeps what was sent; a delivery is confirmed after `delay_s`."""
 
-    def __init__(self, delay_s: float = 0.0, outcome: Callable[[int], Exception | None] = lambda _: None) -> None:
+    def __init__(self, delay_s: float = 0.0) -> None:
         self.frames: list[FrameCaptured] = []
         self.keys: list[bytes] = []
-        self.delay_s, self.outcome = delay_s, outcome
+        self.delay_s = delay_s
+        self.stops = 0
         self.in_flight = self.most_in_flight = 0
         self._sent = asyncio.Condition()
 
@@ -97,10 +61,20 @@ class FakePublisher:
 
     def _resolve(self, future: asyncio.Future[Delivery], number: int) -> None:
         self.in_flight -= 1
-        if (error := self.outcome(number)) is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(Delivery(0, number, 0))
+        future.set_result(Delivery(0, number, 0))
+
+    async def stop(self, timeout_s: float = 0.0) -> None:
+        self.stops += 1
+
+    async def abort(self) -> None:
+        raise AssertionError("this broker gives no reason for it")
+
+
+def gateway(publisher: FakePublisher, settings: Settings, **options: object) -> Gateway:
+    async def connect() -> FakePublisher:
+        return publisher
+
+    return Gateway(connect, settings, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -110,13 +84,15 @@ def settings(tmp_path: Path) -> Settings:
 
 async def test_every_shot_is_sent_in_order_and_confirmed(settings: Settings) -> None:
     publisher, source, seen = FakePublisher(), Shots([shot(n) for n in range(500)]), []
-    counts = await Gateway(publisher, settings, progress=lambda c: seen.append(c.confirmed)).run(source)
-    assert (counts.sent, counts.confirmed, counts.claim_checks) == (500, 500, 0)
+    counts = await gateway(publisher, settings, progress=lambda c: seen.append(c.confirmed)).run(source)
+    assert counts == Counts(captured=500, sent=500, confirmed=500, picture_bytes=counts.picture_bytes)
     assert [f.part_id for f in publisher.frames] == [str(n) for n in range(500)]
     assert [f.trigger_seq for f in publisher.frames] == list(range(1, 501))
     assert set(publisher.keys) == {b"plant/line-1/station-1"}
     assert [s.part_id for s in source.known] == [str(n) for n in range(500)]
-    assert seen == list(range(1, 501))
+    assert seen == [0, *range(1, 501)]
+    assert publisher.stops == 1
+    assert list(settings.spool_folder.glob("*.spool")) == []
     assert source.closed
 
 
@@ -124,7 +100,7 @@ async def test_trigger_numbers_go_on_in_the_next_run_and_count_by_camera(setting
     other = Camera("plant", "line-1", "station-1", "cam-2")
     publisher = FakePublisher()
     for _ in range(2):
-        await Gateway(publisher, settings).run(Shots([shot(), shot(camera=other), shot()]))
+        await gateway(publisher, settings).run(Shots([shot(), shot(camera=other), shot()]))
     numbers = [(f.camera, f.trigger_seq) for f in publisher.frames]
     assert numbers == [("cam", 1), ("cam-2", 1), ("cam", 2), ("cam", 3), ("cam-2", 2), ("cam", 4)]
 
@@ -143,15 +119,15 @@ async def test_large_pictures_are_in_the_store_before_their_frame_is_sent(settin
             return await super().send(topic, record, key=key, partition=partition)
 
     publisher = Looks()
-    counts = await Gateway(publisher, settings).run(Shots([shot(data=b"x" * 1000), shot(data=b"x" * 1001)]))
+    counts = await gateway(publisher, settings).run(Shots([shot(data=b"x" * 1000), shot(data=b"x" * 1001)]))
     assert [f.image_ref is None for f in publisher.frames] == [True, False]
     assert [f.image is None for f in publisher.frames] == [False, True]
-    assert counts == Counts(sent=2, confirmed=2, claim_checks=1, picture_bytes=2001)
+    assert counts == Counts(captured=2, sent=2, confirmed=2, claim_checks=1, picture_bytes=2001)
 
 
 async def test_the_time_since_the_trigger_is_told(settings: Settings) -> None:
     publisher = FakePublisher()
-    await Gateway(publisher, settings).run(
+    await gateway(publisher, settings).run(
         Shots([shot(triggered_s=monotonic() - 2), shot(triggered_s=monotonic() + 9)])
     )
     assert 2000 <= publisher.frames[0].gateway_ms < 7000
@@ -159,81 +135,58 @@ async def test_the_time_since_the_trigger_is_told(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(("frames", "in_flight_bytes", "most"), [(8, 1 << 20, 8), (1000, 90, 9), (1000, 1, 1)])
+@pytest.mark.parametrize("module", [sending_module, session_module])
 async def test_frames_in_flight_are_bounded_by_number_and_by_bytes(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, frames: int, in_flight_bytes: int, most: int
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    frames: int,
+    in_flight_bytes: int,
+    most: int,
 ) -> None:
-    monkeypatch.setattr(gateway_module, "IN_FLIGHT_FRAMES", frames)
-    monkeypatch.setattr(gateway_module, "IN_FLIGHT_BYTES", in_flight_bytes)
+    name = "WINDOW" if module is sending_module else "IN_FLIGHT"
+    monkeypatch.setattr(module, f"{name}_FRAMES", frames)
+    monkeypatch.setattr(module, f"{name}_BYTES", in_flight_bytes)
     publisher = FakePublisher(delay_s=0.002)
-    await Gateway(publisher, settings).run(Shots([shot(data=b"ten bytes.") for _ in range(40)]))
+    await gateway(publisher, settings).run(Shots([shot(data=b"ten bytes.") for _ in range(40)]))
     assert publisher.most_in_flight == most
     assert len(publisher.frames) == 40
 
 
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (OperatorError("the broker refused it"), "the broker refused it"),
-        (RuntimeError("odd"), "frame 3 of camera plant/line-1/station-1/cam was not confirmed: RuntimeError: odd"),
-        (asyncio.CancelledError(), "frame 3 of camera plant/line-1/station-1/cam was not confirmed"),
-    ],
-)
-async def test_a_delivery_that_fails_ends_the_run_even_while_the_source_is_silent(
-    settings: Settings, error: Exception, sentence: str
-) -> None:
-    publisher = FakePublisher(0.01, lambda n: error if n == 2 else None)
-    source = Shots([shot(n) for n in range(5)], endless=True)
-    gateway = Gateway(publisher, settings)
-    with pytest.raises(OperatorError, match=sentence):
+async def test_a_source_that_cannot_note_what_was_taken_over_ends_the_run(settings: Settings) -> None:
+    class NoNotes(Shots):
+        def confirmed(self, shot: Shot) -> None:
+            super().confirmed(shot)
+            if shot.part_id == "2":
+                raise OperatorError("the journal can't be kept")
+
+    publisher, source = FakePublisher(0.01), NoNotes([shot(n) for n in range(5)], endless=True)
+    with pytest.raises(OperatorError, match="the journal can't be kept"):
         async with asyncio.timeout(5):
-            await gateway.run(source)
-    assert gateway.counts.confirmed == 4  # what was in flight beside it was waited for
-    assert [s.part_id for s in source.known] == ["0", "1", "3", "4"]
+            await gateway(publisher, settings).run(source)
+    assert [s.part_id for s in source.known] == ["0", "1", "2", "3", "4"]  # what was in flight was waited for
     assert source.closed
-
-
-async def test_a_failure_of_the_last_frame_is_not_overlooked(settings: Settings) -> None:
-    publisher = FakePublisher(0.05, lambda n: OperatorError("lost") if n == 2 else None)
-    with pytest.raises(OperatorError, match="lost"):
-        await Gateway(publisher, settings).run(Shots([shot(n) for n in range(3)]))
-
-
-async def test_nothing_is_sent_after_a_failure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_module, "IN_FLIGHT_FRAMES", 1)
-    publisher = FakePublisher(0.01, lambda n: OperatorError("refused") if n == 0 else None)
-    with pytest.raises(OperatorError, match="refused"):
-        await Gateway(publisher, settings).run(Shots([shot(n) for n in range(50)]))
-    assert len(publisher.frames) == 1
 
 
 async def test_a_shot_that_is_no_frame_spends_no_trigger_number(settings: Settings) -> None:
     publisher = FakePublisher()
     for _ in range(2):
         with pytest.raises(CallerError, match=r"a picture of .* can't be sent: captured_at .* is naive"):
-            await Gateway(publisher, settings).run(Shots([shot(), shot(captured_at=datetime(2026, 1, 1))]))
+            await gateway(publisher, settings).run(Shots([shot(), shot(captured_at=datetime(2026, 1, 1))]))
     assert [f.trigger_seq for f in publisher.frames] == [1, 2]
-
-
-async def test_a_store_that_takes_nothing_ends_the_run_before_the_frame(settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    broken = dataclasses.replace(settings, frame_store=str(tmp_path / "file" / "frames"))
-    publisher = FakePublisher()
-    with pytest.raises(LinesideError, match="frame store"):
-        await Gateway(publisher, broken).run(Shots([shot(data=b"x" * 2000)]))
-    assert publisher.frames == []
 
 
 async def test_stopping_finishes_the_frames_in_flight(settings: Settings) -> None:
     # sent |1..40|            cancelled here: no new shot, all deliveries awaited, then it ends
     publisher, source = FakePublisher(delay_s=0.2), Shots([shot(n) for n in range(40)], endless=True)
-    gateway = Gateway(publisher, settings)
-    running = asyncio.create_task(gateway.run(source))
+    stopped = gateway(publisher, settings)
+    running = asyncio.create_task(stopped.run(source))
     await publisher.has_sent(40)
-    assert gateway.counts.confirmed == 0
+    assert stopped.counts.confirmed == 0
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert gateway.counts.confirmed == 40
+    assert stopped.counts.confirmed == 40
     assert len(source.known) == 40
     assert source.closed
 
@@ -250,7 +203,7 @@ async def test_stopping_in_the_middle_of_a_send_leaves_no_number_without_frame(s
             return await super().send(topic, record, key=key, partition=partition)
 
     publisher = Full()
-    running = asyncio.create_task(Gateway(publisher, settings).run(Shots([shot(n) for n in range(3)])))
+    running = asyncio.create_task(gateway(publisher, settings).run(Shots([shot(n) for n in range(3)])))
     await entered.wait()
     running.cancel()
     await asyncio.sleep(0.01)
@@ -258,16 +211,23 @@ async def test_stopping_in_the_middle_of_a_send_leaves_no_number_without_frame(s
     room.set()
     with pytest.raises(asyncio.CancelledError):
         await running
-    await Gateway(publisher, settings).run(Shots([shot(9)]))
-    assert [(f.part_id, f.trigger_seq) for f in publisher.frames] == [("0", 1), ("9", 2)]
+    await gateway(publisher, settings).run(Shots([shot(9)]))
+    sent = [(f.part_id, f.trigger_seq) for f in publisher.frames]
+    assert sent[:-1] == [("0", 1), ("1", 2), ("2", 3)][: len(sent) - 1]
+    assert sent[-1] == ("9", len(sent))
 
 
-async def test_two_gateways_cannot_drive_one_camera(settings: Settings) -> None:
+async def test_two_gateways_share_no_spool_and_no_camera(settings: Settings, tmp_path: Path) -> None:
     publisher = FakePublisher()
-    first = asyncio.create_task(Gateway(publisher, settings).run(Shots([shot()], endless=True)))
+    first = asyncio.create_task(gateway(publisher, settings).run(Shots([shot()], endless=True)))
     await publisher.has_sent(1)
+    with pytest.raises(CallerError, match="used by another gateway process"):
+        await gateway(publisher, settings).run(Shots([shot()]))
+    own_spool = dataclasses.replace(settings, spool_dir=str(tmp_path / "own"))
     with pytest.raises(CallerError, match="already driven"):
-        await Gateway(publisher, settings).run(Shots([shot()]))
+        await gateway(publisher, own_spool).run(Shots([shot()]))
+    other = dataclasses.replace(CAMERA, name="other")
+    assert (await gateway(publisher, own_spool).run(Shots([shot(camera=other)]))).confirmed == 1
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first

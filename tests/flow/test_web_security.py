@@ -29,6 +29,7 @@ from tests.web_apps import nicegui_put_back, serving
 
 SOCKET = "/_nicegui_ws/socket.io/?EIO=4&transport={}&client_id={}&next_message_id=0&tab_id=t&document_id=d"
 EVIL = "http://evil.example"
+PASSWORD_HASH = hash_secret("correct horse")
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def put_back() -> Iterator[None]:
 @pytest.fixture
 def users_file(tmp_path: Path) -> Path:
     path = tmp_path / "users.json"
-    eva = Account("eva", "Eva M.", frozenset({Role.ENGINEER}), password_hash=hash_secret("correct horse"))
+    eva = Account("eva", "Eva M.", frozenset({Role.ENGINEER}), password_hash=PASSWORD_HASH)
     machine = Account("power-bi", "power-bi", frozenset({Role.READER}), token_sha256=token_sha256("lst_x"))
     write_accounts(path, [machine, eva])
     return path

@@ -117,6 +117,16 @@ def test_what_is_known_survives_an_outage_and_a_restart(fake: Callable[..., Fake
     assert again.decode(data, records.Recipe) == RECIPE
 
 
+def test_a_gateway_that_knows_its_id_starts_and_encodes_during_an_outage(tmp_path: Path) -> None:
+    with RegistryServer(registry_entries("p.")) as server:
+        settings = Settings(schema_registry_url=server.url, topic_prefix="p.", data_dir=tmp_path)
+        known = codec_for(settings)
+        known.prepare(records.FrameCaptured)
+    assert known.encode(FRAME) == codec_for(settings).encode(FRAME)  # the second is a restart
+    with pytest.raises(OperatorError, match="gave no proper answer"):
+        codec_for(settings).prepare(records.AlarmRaised)
+
+
 def test_what_is_kept_of_one_registry_says_nothing_about_another(
     fake: Callable[..., FakeRegistry], tmp_path: Path
 ) -> None:

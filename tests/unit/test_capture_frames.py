@@ -39,8 +39,8 @@ def test_a_frame_carries_the_shot_and_its_digest() -> None:
 def test_a_claim_check_keeps_the_picture_out_of_the_frame() -> None:
     frame = frame_captured(SHOT, 7, gateway_ms=3, image_ref="file:///frames/x.jpg")
     assert (frame.image, frame.image_ref) == (None, "file:///frames/x.jpg")
-    assert travels_inline(SHOT, len(SHOT.data))
-    assert not travels_inline(SHOT, len(SHOT.data) - 1)
+    assert travels_inline(SHOT.data, len(SHOT.data))
+    assert not travels_inline(SHOT.data, len(SHOT.data) - 1)
 
 
 def test_the_id_of_a_frame_never_changes() -> None:
@@ -97,6 +97,8 @@ def test_a_naive_time_is_refused() -> None:
         ({"label": "x" * 257}, "label"),
         ({"lot_id": "\ud800"}, "lot_id"),
         ({"attributes": {"file": "\udcff"}}, "attribute"),
+        ({"attributes": {str(n): "" for n in range(257)}}, "257 attributes, at most 256"),
+        ({"attributes": {"k": "x" * 1025}}, "attribute .k. has more than 1024 characters"),
     ],
 )
 def test_a_shot_that_no_reader_could_rely_on_is_refused(changes: dict[str, object], why: str) -> None:

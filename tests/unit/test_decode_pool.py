@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.decoding import pixel_room
 from models.preprocess import EncodedImage, Preprocessing
 from streams.errors import FrameRejectedError
 from streams.inspection import decode_pool
@@ -158,6 +159,8 @@ async def test_a_decoder_that_hangs_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
     decoding = asyncio.create_task(pool.decode(EncodedImage(b"", "PNG"), Preprocessing(), 0.0, math.inf))
     await asyncio.sleep(0.2)
     assert 0.1 < pool.longest_s() < 5
+    monkeypatch.setattr(pixel_room, "_waiting", {pool._threads[0].ident})
+    assert pool.longest_s() == 0, "it waits for others' pictures"
     release.set()
     with pytest.raises(FrameRejectedError):
         await decoding

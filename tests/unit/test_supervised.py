@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streams.commands import children
-from streams.commands.children import Child
+from streams.commands.children import Child, run_module
 from streams.errors import OperatorError
 
 PROGRAM = """
@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def child(folder: Path, status: str) -> Child:
     paths = {"PYTHONPATH": str(folder)}
-    return Child([status], paths, folder / "log", folder / "ready", module="program")
+    return Child([status], paths, folder / "log", folder / "ready", program=run_module("program"))
 
 
 async def until(condition: object) -> None:
@@ -74,7 +74,9 @@ async def test_one_that_was_never_ready_says_why(folder: Path) -> None:
 async def test_more_are_watched_than_the_pool_has_threads(folder: Path) -> None:
     count = (os.cpu_count() or 1) + 6
     paths = {"PYTHONPATH": str(folder)}
-    programs = [Child(["0"], paths, folder / "log", folder / f"{n}", "program") for n in range(count)]
+    programs = [
+        Child(["0"], paths, folder / "log", folder / f"{n}", program=run_module("program")) for n in range(count)
+    ]
     await asyncio.gather(*(program.start() for program in programs))
     async with asyncio.timeout(5):
         assert await asyncio.to_thread(lambda: "still answers") == "still answers"

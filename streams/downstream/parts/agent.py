@@ -8,11 +8,9 @@ verdicts, never acknowledged, come again to whoever reads the partition next.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import faust
-from faust.exceptions import ConsumerNotStarted
 
 from streams.inspection.agent import arrival_of
 from streams.inspection.inspector import Arrival
@@ -35,13 +33,3 @@ def attach(app: faust.App, topic_name: str, accept: Accept, release: Release) ->
     async def revoked(app: Any, partitions: Any, **options: Any) -> None:
         await release()
         await app.consumer.commit()
-
-
-async def unread(app: faust.App) -> dict[int, int]:
-    """How many offsets of each assigned partition are ready and not fetched; those unknown just now are left out."""
-    consumer: Any = app.consumer
-    found: dict[int, int] = {}
-    with suppress(ConsumerNotStarted, RuntimeError):  # before the first and during a rebalance
-        for tp in consumer.assignment():
-            found[tp.partition] = await consumer._thread.unread(tp)
-    return found

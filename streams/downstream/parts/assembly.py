@@ -23,7 +23,8 @@ from streams.downstream.parts.acks import Prefix
 from streams.downstream.parts.assembler import Fate, Seen
 from streams.downstream.parts.metrics import PartsMetrics
 from streams.downstream.parts.partition import Before, Partition, Step, TimeoutMs
-from streams.inspection.inspector import INT_MAX, TEXT_MAX_CHARS, Arrival, dead_letter
+from streams.inspection.inspector import Arrival, dead_letter
+from streams.inspection.limits import check_texts
 from streams.inspection.outbox import Sender
 from streams.topics import ALARMS, DEADLETTERS, PARTS, station_key
 
@@ -227,9 +228,8 @@ class Assembly:
 def check(verdict: VerdictIssued) -> None:
     """ValueError where what follows from a verdict could not be keyed, sent or read."""
     station_key(verdict.plant, verdict.line, verdict.station)
-    for name in ("camera", "sku", "part_id", "lot_id", "order_id", "model_id"):
-        if len(getattr(verdict, name) or "") > TEXT_MAX_CHARS:
-            raise ValueError(f"{name} has more than {TEXT_MAX_CHARS} characters")
+    texts = ("camera", "sku", "part_id", "lot_id", "order_id", "model_id")
+    check_texts((name, getattr(verdict, name)) for name in texts)
     for name in ("pass_no", "view", "views", "attempt", "gateway_ms"):
-        if not 0 <= (getattr(verdict, name) or 0) <= INT_MAX:
-            raise ValueError(f"{name} must lie in 0 to {INT_MAX}; came {getattr(verdict, name)}")
+        if (getattr(verdict, name) or 0) < 0:
+            raise ValueError(f"{name} must be 0 or more; came {getattr(verdict, name)}")

@@ -17,11 +17,12 @@ from schemas.records import PartDecided, Recipe, VerdictIssued
 from streams.bus.control import ControlReader
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
-from streams.downstream.parts.agent import attach, unread
+from streams.downstream.parts.agent import attach
 from streams.downstream.parts.assembly import Assembly
 from streams.downstream.parts.history import PartsHistory
 from streams.downstream.parts.metrics import PartsMetrics
-from streams.faust_app import faust_app
+from streams.faust_app import faust_app, why_it_gave_up
+from streams.health import Work
 from streams.inspection.recipes import RecipeBook
 from streams.inspection.watchdog import Watchdog, end_process
 from streams.settings import Settings
@@ -47,7 +48,12 @@ class PartsService:
         self._faust = faust_app(settings, "parts")
         attach(self._faust, prefix + VERDICTS.name, self.assembly.accept, self.assembly.release)
         self._outstanding = False
+        self._unread = 0
         self._watchdog = Watchdog(lambda: self._outstanding, settings.stall_timeout_s)
+
+    def work(self) -> Work:
+        """What waits, as `/progressing` shows it."""
+        return Work(self._unread, int(self.assembly.unconfirmed), self.assembly.taken)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; parts that still wait for views are left to the next who reads their partition."""
@@ -63,7 +69,7 @@ class PartsService:
             on_ready()
             await _first(stop.wait(), self._faust._crashed.wait(), self._control.wait(), ticking)
             if self._faust._crashed.is_set():
-                end_process(f"Faust gave up: {self._faust.crash_reason!r}")
+                end_process(why_it_gave_up(self._faust, self._settings))
             ticking.cancel()
             await self._stop()
 
@@ -79,7 +85,8 @@ class PartsService:
         taken = -1
         while True:
             await asyncio.sleep(TICK_S)
-            waiting = await unread(self._faust)
+            waiting = {tp.partition: offsets for tp, offsets in (await self._faust.unread()).items()}
+            self._unread = sum(waiting.values())
             await self.assembly.pass_time(waiting)
             self._outstanding = any(waiting.values()) or self.assembly.unconfirmed
             if self.assembly.taken != taken:
@@ -95,7 +102,9 @@ class PartsService:
     def _take_recipe(self, recipe: Recipe, published_at: Any) -> None:
         if not self._recipes.add(recipe, published_at):
             scope = f"{recipe.plant}/{recipe.line} SKU {recipe.sku}"
-            log.warning("recipe version %s for %s was published too late to take effect", recipe.version, scope)
+            log.warning(
+                "recipe version %s for %.200s takes no effect: too late, or a text too long", recipe.version, scope
+            )
 
 
 async def _first(*waits: Any) -> None:

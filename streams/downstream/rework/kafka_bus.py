@@ -22,7 +22,7 @@ from streams.bus.publisher import Delivery, Publisher, RecordTooLargeError
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Subscription
 from streams.downstream.rework.bus import Feed
-from streams.errors import BrokerUnreachableError, LinesideError
+from streams.errors import BrokerUnreachableError, LinesideError, NotAllowedError
 from streams.settings import Settings
 from streams.topics import Topic
 
@@ -53,11 +53,11 @@ class KafkaBus:
             await partitions_of(self._settings.bootstrap, self._settings.topic_prefix + feed.topic.name)
         self._connected = True
         readers = [Reader(self._settings, self._codec, feed, self._since) for feed in feeds]
-        self._tasks = [asyncio.create_task(reader.run(), name=f"desk reads {reader.topic}") for reader in readers]
-        self._tasks.append(asyncio.create_task(self._watch(on_connection), name="desk watches the broker"))
-        for reader, feed in zip(readers, feeds, strict=True):
+        reading = [asyncio.create_task(reader.run(), name=f"desk reads {reader.topic}") for reader in readers]
+        self._tasks = [*reading, asyncio.create_task(self._watch(on_connection), name="desk watches the broker")]
+        for reader, task, feed in zip(readers, reading, feeds, strict=True):
             if feed.awaited:
-                await reader.caught_up.wait()
+                await reader.until_caught_up(task)
 
     async def stop(self) -> None:
         await _end(self._tasks)
@@ -94,11 +94,21 @@ class Reader:
         self._since = since
         self._next: dict[int, int] = {}
 
+    async def until_caught_up(self, running: asyncio.Task[None]) -> None:
+        """Returns when all was read that lay there at the start; raises what ended `running`, its own task, before."""
+        waiting = asyncio.create_task(self.caught_up.wait())
+        await asyncio.wait((waiting, running), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if running.done():
+            running.result()
+
     async def run(self) -> None:
         while True:
             try:
                 await self._read()
             except Exception as error:  # whatever ends a reading, the next begins where it was
+                if isinstance(error, NotAllowedError) and not self.caught_up.is_set():
+                    raise  # a start without the right fails; a right that is lost later is waited for
                 log.warning("reading %s again in %g s: %s", self.topic, RETRY_S, error)
                 await asyncio.sleep(RETRY_S)
 

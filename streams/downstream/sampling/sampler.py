@@ -92,6 +92,7 @@ class Sampler:
         self._decisions = Decisions()
         self._outcomes: deque[tuple[datetime, int, Received[ReworkOutcome]]] = deque()
         self._looks: dict[UUID, Look] = {}
+        self.steps = 0  # rises with every candidate looked at and every period closed
         self.tally = Tally()
 
     async def advance(self, until: datetime) -> None:
@@ -121,6 +122,7 @@ class Sampler:
                     await self._close(key, line, start, end)
         self._looks.clear()
         self._pictures.forget()
+        self.steps += 1
         self.tally.periods += start >= self._since
         if end == day_of(end):
             self._forget(end)
@@ -166,6 +168,7 @@ class Sampler:
         """Looks at the candidates of a shortlist whose pictures are still to be had."""
         looks: dict[UUID, Look] = {}
         for candidate in shortlist.candidates if shortlist.most else ():
+            self.steps += 1
             verdict = candidate.verdict
             if short(verdict.image_sha256) in self._album.sampled:
                 self.tally.left_out["equal"] += 1

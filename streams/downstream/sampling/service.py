@@ -28,6 +28,7 @@ from streams.downstream.sampling.plan import Plan, day_of
 from streams.downstream.sampling.reading import InspectedUpTo, ReadUpTo
 from streams.downstream.sampling.sampler import DECISIONS_KEPT, Sampler, Tally
 from streams.errors import OperatorError
+from streams.health import Work
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import DEFECTS, FRAMES, OUTCOMES, SAMPLES, VERDICTS
@@ -58,6 +59,7 @@ class KafkaHistory:
 
     def __init__(self, settings: Settings, codec: Codec, frames: FrameReader, first: datetime, follow: bool) -> None:
         begin = first - DAY
+        self.steps = 0  # rises as long as topics are read, or waited for
         self._follow = follow
         self._inspected = InspectedUpTo(settings, frames, begin)
         self._verdicts: ReadUpTo[VerdictIssued] = ReadUpTo(
@@ -86,6 +88,7 @@ class KafkaHistory:
             missing = await self._inspected.missing(until)
             async with aclosing(self._verdicts.records(until)) as found:
                 async for received, at in found:
+                    self.steps += 1
                     self._inspected.saw(received)
                     yield received, at
             if not missing:
@@ -96,11 +99,13 @@ class KafkaHistory:
             if not self._follow and loop.time() > give_up_s:
                 raise OperatorError(f"{what}; run `lineside worker`, or choose an earlier --until")
             log.info("waiting: %s", what)
+            self.steps += 1
             await asyncio.sleep(RETRY_S)
 
     async def outcomes(self, until: datetime) -> AsyncIterator[tuple[Received[ReworkOutcome], datetime]]:
         async with aclosing(self._outcomes.records(until)) as found:
             async for item in found:
+                self.steps += 1
                 yield item
 
     async def defect(self, outcome: ReworkOutcome, partition: int) -> DefectDetected | None:
@@ -123,6 +128,12 @@ class SamplerService:
         self._embed = embed
         self._clock = clock
         self._codec = codec_for(settings)
+        self._is_sampling = False
+        self._steps: Callable[[], int] = lambda: 0
+
+    def work(self) -> Work:
+        """What waits, as `/progressing` shows it: periods that are being sampled."""
+        return Work(0, int(self._is_sampling), self._steps())
 
     async def once(self, range_: Range, dry_run: bool = False) -> Tally:
         """Samples the closed periods of a range. OperatorError where frames of it stay without a verdict."""
@@ -148,7 +159,9 @@ class SamplerService:
     async def _work(self, sampler: Sampler) -> None:
         while True:
             before = sampler.tally.published
+            self._is_sampling = True
             await sampler.advance(self._closed())
+            self._is_sampling = False
             if sampler.tally.published > before:
                 log.info("%d samples published", sampler.tally.published - before)
             over = self._plan.start_of(self._closed()) + timedelta(seconds=self._plan.period_s + GRACE_S)
@@ -172,7 +185,9 @@ class SamplerService:
             if not dry_run:
                 sender = Publisher(settings.bootstrap, settings.topic_prefix, codec)
                 await stack.enter_async_context(sender)
-            yield Sampler(self._plan, history, pictures, album, sender, first)
+            sampler = Sampler(self._plan, history, pictures, album, sender, first)
+            self._steps = lambda: history.steps + sampler.steps
+            yield sampler
 
     def _resume_at(self, album: Album) -> datetime:
         """The day of the newest sample, as far as its frames are still to be had; today where there is none."""

@@ -29,7 +29,8 @@ from streams.downstream.statistics.quality import Findings
 from streams.downstream.statistics.rebuild import Rebuilder
 from streams.downstream.statistics.run_rules import judge, next_alarm
 from streams.downstream.statistics.windows import Station, WindowRule
-from streams.faust_app import faust_app
+from streams.faust_app import faust_app, why_it_gave_up
+from streams.health import Work
 from streams.inspection.watchdog import end_process
 from streams.settings import Settings
 from streams.topics import ALARMS, LINE_STATS, OUTCOMES, PARTS, SAMPLES, VERDICTS, station_key
@@ -82,9 +83,15 @@ class StatisticsService:
         self._rebuilding: asyncio.Task[None] | None = None
         self._ends: dict[str, dict[int, int]] = {VERDICTS.name: {}, PARTS.name: {}}
         self._draining = False
+        self._unread = 0
+        self._taken = 0
         self._faust = faust_app(settings, GROUP, GATHER_MS)
         attach(self._faust, (self._prefix + VERDICTS.name, self._prefix + PARTS.name), self.accept)
         on_assignments(self._faust, self._assigned, self._revoked)
+
+    def work(self) -> Work:
+        """What waits, as `/progressing` shows it."""
+        return Work(self._unread, 0, self._taken)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; then all that was taken in is published and acknowledged."""
@@ -102,7 +109,7 @@ class StatisticsService:
                 on_ready()
             await _first(stop.wait(), self._faust._crashed.wait(), *(control.wait() for control in self._controls))
             if self._faust._crashed.is_set():
-                self._die(f"Faust gave up: {self._faust.crash_reason!r}")
+                self._die(why_it_gave_up(self._faust, self._settings))
             await self._drain()
             publishing.cancel()
 
@@ -115,6 +122,7 @@ class StatisticsService:
                 return
             async with held.lock:
                 await self._take(held, arrival)
+                self._taken += 1
         except Exception as error:  # without a fold the event may not be acknowledged
             self._die(f"counting {arrival.topic}/{arrival.partition}@{arrival.offset} failed: {error!r}")
 
@@ -176,6 +184,7 @@ class StatisticsService:
 
     async def _look_at_ends(self) -> None:
         held = self._held
+        self._unread = sum((await self._faust.unread()).values())
         ends = {topic.name: await self._history.ends(topic, held) for topic in (VERDICTS, PARTS)}
         if held is self._held:  # else they are of an assignment that has ended
             self._ends = ends

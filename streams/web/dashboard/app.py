@@ -64,6 +64,7 @@ async def dashboard_web(
     boards = Boards(overview, calendar_of(settings), _now)
     ticking = asyncio.create_task(_tick(boards))
     web = make_web(settings, access, "Lineside")
+    web.state.is_connected = lambda: overview.connected
     web.include_router(api_router(sources, reader))
     web.include_router(_table_router(boards))
     _add_page(boards)

@@ -99,6 +99,7 @@ async def station_web(
     ticking = asyncio.create_task(_tick(seats))
     unfollow = desk.on_change(seats.refresh)
     web = make_web(settings, access, f"{options.line} · Station {options.rework_station}")
+    web.state.is_connected = lambda: desk.connected
     web.include_router(picture_router(Pictures(parts.store), parts.frames, reader))
     web.include_router(heatmap_router(heatmaps, lambda verdict_id: desk.board.case(CaseKey(verdict_id)), reader))
     _add_page(Shared(seats, References(parts.verdicts, parts.frames, _now), heatmaps, _now))

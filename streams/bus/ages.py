@@ -1,0 +1,149 @@
+"""How long certificates still last and how old secrets are: read, judged, said in the log, given as metrics.
+
+Place in the flow: every command whose connections are secured starts `watch` once; `lineside statistics` also publishes
+what it finds as alarms. Looks at files and at the certificate that the broker shows. Does not renew anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from aiokafka.conn import collect_hosts
+from cryptography import x509
+from prometheus_client import Gauge
+
+from streams.bus.security import client_context
+from streams.errors import CallerError, OperatorError
+from streams.kafka_address import Protocol, security_of
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+CONNECT_S = 5.0
+LOOK_EVERY_S = 6 * 3600.0
+DAY_S = 86_400
+EXPIRES = Gauge(
+    "lineside_certificate_expires_timestamp_seconds", "When a certificate of Kafka's connections ends.", ["certificate"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something to renew. `days`: until a certificate ends (negative: since it did), or since a secret was changed."""
+
+    kind: Literal["certificate", "secret"]
+    subject: str
+    days: float
+    limit_days: int
+
+    def __str__(self) -> str:
+        if self.kind == "secret":
+            return (
+                f"{self.subject} was last changed {self.days:.0f} days ago, more than {self.limit_days}; change it"
+                " (`lineside secure rotate` for the embedded broker)"
+            )
+        when = f"ends in {self.days:.0f} days" if self.days >= 0 else f"ended {-self.days:.0f} days ago"
+        return f"the certificate {self.subject} {when}; renew it (`lineside secure rotate` for the embedded broker)"
+
+
+def judge(
+    ends: Mapping[str, datetime], changed: Mapping[str, datetime], now: datetime, warning_days: int, max_age_days: int
+) -> list[Finding]:
+    """What is to be renewed, of certificates by when they end and of secrets by when they were changed. Pure."""
+    left = {subject: (at - now).total_seconds() / DAY_S for subject, at in ends.items()}
+    ages = {subject: (now - at).total_seconds() / DAY_S for subject, at in changed.items()}
+    return [
+        Finding("certificate", subject, days, warning_days) for subject, days in left.items() if days < warning_days
+    ] + [Finding("secret", subject, days, max_age_days) for subject, days in ages.items() if days > max_age_days]
+
+
+def look(settings: Settings) -> list[Finding]:
+    """What is to be renewed now; sets the metric. Blocks for a connection to the broker; nothing where it is away."""
+    security = settings.kafka_security
+    ends = {str(path): _end(path) for path in (security.ca_file, security.certificate_file) if path}
+    if security.protocol is not Protocol.PLAINTEXT and (served := served_certificate(settings.bootstrap)):
+        ends[f"of the broker {settings.bootstrap}"] = served.not_valid_after_utc
+    for subject, at in ends.items():
+        EXPIRES.labels(subject).set(at.timestamp())
+    secrets = [path for path in (security.password_file, security.key_file) if path]
+    changed = {str(path): datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in secrets}
+    now = datetime.now(UTC)
+    return judge(ends, changed, now, settings.kafka_expiry_warning_days, settings.kafka_secret_max_age_days)
+
+
+def watch(settings: Settings) -> threading.Thread | None:
+    """Looks now and every few hours, in a thread that ends with the process, and warns; None where nothing is secured.
+
+    Plaintext that leaves this machine is warned of once.
+    """
+    if settings.kafka_security.protocol is Protocol.PLAINTEXT:
+        if away := [host for host, _port, _family in collect_hosts(settings.bootstrap) if not _is_here(host)]:
+            log.warning(
+                "connections to Kafka at %s are not secured: everybody on the way may read and change what is sent;"
+                " see LINESIDE_KAFKA_PROTOCOL",
+                ", ".join(sorted(away)),
+            )
+        return None
+    thread = threading.Thread(target=_watch, args=(settings,), name="ages of certificates", daemon=True)
+    thread.start()
+    return thread
+
+
+def served_certificate(bootstrap: str) -> x509.Certificate | None:
+    """The certificate that a broker shows and that is trusted; None where no connection comes about. Blocks."""
+    context = client_context(security_of(bootstrap))
+    for host, port, _family in collect_hosts(bootstrap):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), CONNECT_S) as plain:
+            with context.wrap_socket(plain, server_hostname=host) as secured:
+                shown = secured.getpeercert(binary_form=True)
+            if shown:
+                return x509.load_der_x509_certificate(shown)
+    return None
+
+
+def check_served(bootstrap: str, file: Path) -> None:
+    """OperatorError where the broker does not show the certificate in a file, or shows one that is not trusted."""
+    served, expected = served_certificate(bootstrap), _certificates(file)[0]
+    if served != expected:
+        came = f"the one with serial number {served.serial_number:x}" if served else "none that is trusted"
+        raise OperatorError(
+            f"the broker at {bootstrap} should show the certificate in {file} and shows {came}; see its log, or"
+            " start it again"
+        )
+
+
+def _watch(settings: Settings) -> None:
+    pause = threading.Event()
+    while True:
+        try:
+            for finding in look(settings):
+                log.warning("%s", finding)
+        except (CallerError, OSError, ValueError) as error:  # who connects says it better
+            log.info("the ages of certificates can't be told: %s", error)
+        pause.wait(LOOK_EVERY_S)
+
+
+def _end(path: Path) -> datetime:
+    """When the last of a file's certificates ends: an authority that another one follows may end."""
+    return max(certificate.not_valid_after_utc for certificate in _certificates(path))
+
+
+def _certificates(path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CallerError(f"{path} holds no certificate that can be read ({error}); expected PEM") from error
+
+
+def _is_here(host: str) -> bool:
+    with contextlib.suppress(OSError):
+        addresses = socket.getaddrinfo(host, None)
+        return all(str(address[4][0]).startswith(("127.", "::1")) for address in addresses)
+    return False
