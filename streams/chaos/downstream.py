@@ -75,9 +75,9 @@ async def line_windows(settings: Settings) -> list[LineWindow]:
 
 def wrong_counts(found: Results, windows: Collection[LineWindow]) -> list[str]:
     """The newest revisions count every effective verdict once, by station and outcome. Pure."""
-    newest: dict[tuple[str, str, datetime], LineWindow] = {}
+    newest: dict[tuple[str, str, int, datetime], LineWindow] = {}
     for window in windows:
-        at = (window.line, window.station, window.window_start)
+        at = (window.line, window.station, window.partition, window.window_start)
         if at not in newest or newest[at].revision < window.revision:
             newest[at] = window
     counted: dict[tuple[str, str, str], int] = defaultdict(int)

@@ -89,6 +89,17 @@ def fault(
     return register
 
 
+def one_after_the_other(*names: str) -> Cause:
+    """The causes of several faults on one stage, each after the one before has been recovered from."""
+
+    async def cause(stage: Stage) -> None:
+        for name in names:
+            await all_faults()[name].cause(stage)
+            await stage.recovered()
+
+    return cause
+
+
 def all_faults() -> dict[str, Fault]:
     """Every fault by name, in the order of their modules and lines."""
     from streams.chaos import faults

@@ -63,7 +63,7 @@ def to_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Figures of a run, with the machine that they are of."""
     return {
         "passed": all(found.passed for found in outcomes),
-        "machine": {"cores": os.cpu_count(), "system": platform.platform()},
+        "machine": {"cores": os.cpu_count(), "system": platform.platform(), "load": os.getloadavg()},
         "faults": [found.to_json() for found in outcomes],
     }
 

@@ -62,7 +62,9 @@ async def run_fault(shared: Ground, fault: Fault) -> Outcome:
             await stage.recovered()
             await stage.drained()
             found, evidence = await stage.read(), await stage.evidence()
-            return judge(fault.name, fault.limits, found, evidence)
+            outcome = judge(fault.name, fault.limits, found, evidence)
+            log.info("%s", outcome.to_json())
+            return outcome
     except Exception as error:  # of this fault alone: the others are still to be run
         log.exception("%s could not be run", fault.name)
         return _not_run(fault, f"{type(error).__name__}: {error}", time.monotonic() - started)

@@ -33,8 +33,8 @@ from streams.settings import Settings
 from streams.topics import DEADLETTERS, DEFECTS, FRAMES, PARTS, VERDICTS, topic_specs
 
 LOOK_S = 0.5
-FLOW_S = 60.0  # until every partition has had a verdict, at the start
-READY_S = 60.0
+FLOW_S = 120.0  # until every partition has had a verdict, at the start
+READY_S = 120.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class Stage:
         self._marks: list[Mark] = []
         self._problems: list[str] = []
         self._notes: list[str] = []
+        self._letters = 0
         self._sampled = asyncio.Event()
         self._sampling: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
@@ -154,11 +155,12 @@ class Stage:
         self.expect(holds, f"{otherwise} within {timeout_s:g} s")
 
     async def until_letters(self, count: int) -> None:
-        """Every event so far is answered, `count` of them by a dead letter."""
-        await self.until_read(lambda found: len(found.refused()) >= count, f"{count} dead letters did not come")
+        """Returns when `count` more events have a dead letter; the fault fails where others get one too."""
+        expected = self._letters = self._letters + count
+        await self.until_read(lambda found: len(found.refused()) >= expected, f"{count} dead letters did not come")
         await self.load_on()
         letters = len((await self.read()).refused())
-        self.expect(letters == count, f"{letters} events were refused; expected {count}")
+        self.expect(letters == expected, f"{letters} events were refused; expected {expected}")
 
     def note(self, text: str) -> None:
         """Something that explains the figures; kept in the report."""

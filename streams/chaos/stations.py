@@ -36,14 +36,15 @@ class StationOnLoad:
     def frame(self, image: bytes, side: int, at: datetime, deadline_ms: int | None = None) -> FrameCaptured:
         """The next frame: a square JPEG of `side` pixels. Each is a part of its own."""
         trigger = next(self.triggers)
+        frame_id = uuid.uuid5(FRAME_NAMESPACE, f"{self.line}/{trigger}/{at.timestamp()}")
         return FrameCaptured(
-            frame_id=uuid.uuid5(FRAME_NAMESPACE, f"{self.line}/{trigger}/{at.timestamp()}"),
+            frame_id=frame_id,
             plant=PLANT,
             line=self.line,
             station=STATION,
             camera=CAMERA,
             sku=SKU,
-            part_id=f"{self.line}-{trigger}",
+            part_id=f"{self.line}-{frame_id.hex[:12]}",
             trigger_seq=trigger,
             captured_at=at,
             deadline_ms=deadline_ms,
