@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from streams import (
+    cli_broker,
     cli_compare,
     cli_deadletters,
     cli_downstream,
     cli_history,
     cli_pages,
     cli_replay,
-    cli_secure,
     cli_store,
 )
 from streams.capture.folder import journal_of
@@ -132,24 +132,6 @@ def up(
         ui.report(figures)
     if figures.lost:
         raise typer.Exit(1)
-
-
-@app.command()
-@with_settings()
-def broker(
-    settings: Settings,
-    port: Port = 9092,
-    registry_port: Port = 8081,
-    secure: Annotated[
-        bool,
-        typer.Option("--secure", help="TLS, a user and rights for each role; `lineside secure` tells more."),
-    ] = False,
-) -> None:
-    """Run the embedded Apache Kafka on 127.0.0.1 until Ctrl-C, with the schemas beside it, read-only."""
-    from streams.commands.broker import serve
-
-    ensure_data_dir(settings)
-    asyncio.run(serve(settings, port, registry_port, lambda text: print(text, flush=True), secure))
 
 
 @app.command()
@@ -313,7 +295,7 @@ def train(
     asyncio.run(train_command(settings, request, data, out, as_json))
 
 
-for others in (cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store, cli_deadletters, cli_secure):
+for others in (cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store, cli_deadletters, cli_broker):
     app.add_typer(others.app)
 
 

@@ -84,8 +84,8 @@ def look(settings: Settings) -> Looked:
     changed = {str(path): datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in secrets}
     days, age = settings.kafka_expiry_warning_days, settings.kafka_secret_max_age_days
     found = judge(ends, changed, datetime.now(UTC), days, age)
-    at = [("certificate", subject) for subject in ends] + [("secret", subject) for subject in changed]
-    return Looked(found, frozenset(at))
+    looked = [("certificate", subject) for subject in ends] + [("secret", subject) for subject in changed]
+    return Looked(found, frozenset(looked))
 
 
 def watch(settings: Settings) -> threading.Thread | None:
