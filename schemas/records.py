@@ -1236,6 +1236,8 @@ class AlarmKind(StrEnum):
     NOT_INSPECTED = "NOT_INSPECTED"
     CLOCK_SKEW = "CLOCK_SKEW"
     RUN_RULE = "RUN_RULE"
+    CERTIFICATE_EXPIRES = "CERTIFICATE_EXPIRES"
+    SECRET_OLD = "SECRET_OLD"
 
 
 class Severity(StrEnum):
@@ -1272,9 +1274,9 @@ class AlarmRaised:
     kind: AlarmKind
     severity: Severity
     subject: str
-    """`plant/line/station` or `plant/line/station/camera`."""
+    """`plant/line/station` or `plant/line/station/camera`; of certificates and secrets what it is."""
     value: float
-    """How much: missing triggers, parts not inspected, milliseconds of skew."""
+    """How much: missing triggers, parts not inspected, milliseconds of skew, days left or days old."""
     limit: float | None = None
     since: datetime
     at: datetime

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from streams import (
+    cli_broker,
     cli_chaos,
     cli_compare,
     cli_deadletters,
@@ -19,7 +20,6 @@ from streams import (
     cli_history,
     cli_pages,
     cli_replay,
-    cli_secure,
     cli_store,
 )
 from streams.capture.folder import journal_of
@@ -134,24 +134,6 @@ def up(
         ui.report(figures)
     if figures.lost:
         raise typer.Exit(1)
-
-
-@app.command()
-@with_settings()
-def broker(
-    settings: Settings,
-    port: Port = 9092,
-    registry_port: Port = 8081,
-    secure: Annotated[
-        bool,
-        typer.Option("--secure", help="TLS, a user and rights for each role; `lineside secure` tells more."),
-    ] = False,
-) -> None:
-    """Run the embedded Apache Kafka on 127.0.0.1 until Ctrl-C, with the schemas beside it, read-only."""
-    from streams.commands.broker import serve
-
-    ensure_data_dir(settings)
-    asyncio.run(serve(settings, port, registry_port, lambda text: print(text, flush=True), secure))
 
 
 @app.command()
@@ -316,8 +298,8 @@ def train(
 
 
 OTHERS = (
-    *(cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store, cli_deadletters),
-    *(cli_secure, cli_health, cli_chaos),
+    *(cli_broker, cli_downstream, cli_pages, cli_history, cli_replay, cli_compare, cli_store, cli_deadletters),
+    *(cli_health, cli_chaos),
 )
 for others in OTHERS:
     app.add_typer(others.app)

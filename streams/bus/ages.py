@@ -53,6 +53,14 @@ class Finding:
         return f"the certificate {self.subject} {when}; renew it (`lineside secure rotate` for the embedded broker)"
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What is to be renewed, and everything that was looked at, by kind and subject."""
+
+    findings: list[Finding]
+    at: frozenset[tuple[str, str]]
+
+
 def judge(
     ends: Mapping[str, datetime], changed: Mapping[str, datetime], now: datetime, warning_days: int, max_age_days: int
 ) -> list[Finding]:
@@ -64,7 +72,7 @@ def judge(
     ] + [Finding("secret", subject, days, max_age_days) for subject, days in ages.items() if days > max_age_days]
 
 
-def look(settings: Settings) -> list[Finding]:
+def look(settings: Settings) -> Looked:
     """What is to be renewed now; sets the metric. Blocks for a connection to the broker; nothing where it is away."""
     security = settings.kafka_security
     ends = {str(path): _end(path) for path in (security.ca_file, security.certificate_file) if path}
@@ -74,8 +82,10 @@ def look(settings: Settings) -> list[Finding]:
         EXPIRES.labels(subject).set(at.timestamp())
     secrets = [path for path in (security.password_file, security.key_file) if path]
     changed = {str(path): datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in secrets}
-    now = datetime.now(UTC)
-    return judge(ends, changed, now, settings.kafka_expiry_warning_days, settings.kafka_secret_max_age_days)
+    days, age = settings.kafka_expiry_warning_days, settings.kafka_secret_max_age_days
+    found = judge(ends, changed, datetime.now(UTC), days, age)
+    looked = [("certificate", subject) for subject in ends] + [("secret", subject) for subject in changed]
+    return Looked(found, frozenset(looked))
 
 
 def watch(settings: Settings) -> threading.Thread | None:
@@ -123,7 +133,7 @@ def _watch(settings: Settings) -> None:
     pause = threading.Event()
     while True:
         try:
-            for finding in look(settings):
+            for finding in look(settings).findings:
                 log.warning("%s", finding)
         except (CallerError, OSError, ValueError) as error:  # who connects says it better
             log.info("the ages of certificates can't be told: %s", error)

@@ -225,7 +225,7 @@ def test_the_brokers_certificate_and_the_files_are_looked_at(tmp_path: Path) -> 
         )
         long_ago = (datetime.now(UTC) - timedelta(days=400)).timestamp()
         os.utime(tmp_path / "password", (long_ago, long_ago))
-        found = {finding.subject: round(finding.days) for finding in look(settings)}
+        found = {finding.subject: round(finding.days) for finding in look(settings).findings}
         assert found == {
             settings.kafka_ca_file: 20,
             f"of the broker 127.0.0.1:{port}": 10,

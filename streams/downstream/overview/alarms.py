@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from uuid import UUID
 
-from schemas.records import AlarmRaised, Severity
+from schemas.records import AlarmKind, AlarmRaised, Severity
 from streams.downstream.overview.rows import Station
 from streams.downstream.overview.view import Span
 from streams.topics import station_key
 
+OF_THE_INSTALLATION = (AlarmKind.CERTIFICATE_EXPIRES, AlarmKind.SECRET_OLD)
 PRESSING = (Severity.WARNING, Severity.CRITICAL)
 
 
@@ -25,7 +26,12 @@ class Alarms:
         self._of_station: defaultdict[Station, dict[UUID, AlarmRaised]] = defaultdict(dict)
 
     def take(self, alarm: AlarmRaised) -> bool:
-        """Whether this state is news; ValueError for a subject that is no station or camera."""
+        """Whether this state is news; ValueError for a subject that is no station or camera.
+
+        What is about the installation, as its certificates are, stands on no station's board.
+        """
+        if alarm.kind in OF_THE_INSTALLATION:
+            return False
         states = self._of_station[_station(alarm.subject)]
         known = states.get(alarm.alarm_id)
         if known is not None and known.at >= alarm.at:

@@ -18,6 +18,7 @@ from typing import Any
 
 from schemas.codec import SchemaInvalidError, SchemaUnknownError
 from schemas.records import AlarmKind, AlarmRaised
+from streams.bus.ages import look
 from streams.bus.control import ControlReader
 from streams.bus.history import History
 from streams.bus.publisher import Publisher
@@ -28,6 +29,7 @@ from streams.downstream.statistics.control_chart import import_costly
 from streams.downstream.statistics.quality import Findings
 from streams.downstream.statistics.rebuild import Rebuilder
 from streams.downstream.statistics.run_rules import judge, next_alarm
+from streams.downstream.statistics.secret_alarms import SecretAlarms
 from streams.downstream.statistics.windows import Station, WindowRule
 from streams.faust_app import faust_app, why_it_gave_up
 from streams.health import Work
@@ -68,6 +70,7 @@ class StatisticsService:
         self._die = die
         self._findings = Findings()
         self._alarms: dict[str, AlarmRaised] = {}
+        self._secrets = SecretAlarms(lambda: look(settings))
         self._publisher = Publisher(settings.bootstrap, self._prefix, self._codec)
         self._history = History(settings.bootstrap, self._prefix, self._codec)
         self._rebuilder = Rebuilder(self._history, self._rule, self._findings)
@@ -102,6 +105,8 @@ class StatisticsService:
             for control in self._controls:
                 await stack.enter_async_context(control)
                 await control.caught_up()
+            secrets = asyncio.create_task(self._secrets.run(self._publisher))
+            stack.callback(secrets.cancel)
             await self._faust.start()
             publishing = asyncio.create_task(self._publish_regularly())
             await _first(stop.wait(), self._rebuilt.wait(), self._faust._crashed.wait())
@@ -234,6 +239,7 @@ class StatisticsService:
             held.book.look_again(station)
 
     def _stand(self, alarm: AlarmRaised) -> None:
+        self._secrets.stand(alarm)
         if alarm.kind is AlarmKind.RUN_RULE:
             self._alarms[alarm.subject] = alarm
 

@@ -13,6 +13,7 @@ from typing import Any
 from schemas import records
 from streams.bus.subscriber import Received
 from streams.columns import Column, Kind, columns_of
+from streams.downstream.overview.alarms import OF_THE_INSTALLATION
 from streams.topics import ALARMS, DEFECTS, LINE_STATS, OUTCOMES, PARTS, VERDICTS, Topic
 from streams.web.api.query import Filters
 
@@ -70,7 +71,9 @@ def _rework(record: records.ReworkOutcome) -> Facts:
 
 
 def _alarm(record: records.AlarmRaised) -> Facts:
-    return dict(zip(("plant", "line", "station"), (*record.subject.split("/"), None, None, None), strict=False))
+    of_station = record.kind not in OF_THE_INSTALLATION
+    place = record.subject.split("/") if of_station else ()
+    return dict(zip(("plant", "line", "station"), (*place, None, None, None), strict=False))
 
 
 def _surest(event: Received[Any]) -> records.Finding | None:

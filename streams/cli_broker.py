@@ -1,4 +1,4 @@
-"""`lineside secure init|rotate`: what the embedded broker is secured with. Parse and delegate only."""
+"""`lineside broker`, `lineside secure init|rotate`: the embedded broker and its secrets. Parse and delegate only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,31 @@ from typing import Annotated
 
 import typer
 
+from streams.cli_options import Port
 from streams.commands.options import ensure_data_dir, with_settings
 from streams.settings import Settings
 
 app = typer.Typer()
 secure = typer.Typer(no_args_is_help=True, help="Secures the embedded broker: certificates, users, passwords.")
 app.add_typer(secure, name="secure")
+
+
+@app.command()
+@with_settings()
+def broker(
+    settings: Settings,
+    port: Port = 9092,
+    registry_port: Port = 8081,
+    secure: Annotated[
+        bool,
+        typer.Option("--secure", help="TLS, a user and rights for each role; `lineside secure` tells more."),
+    ] = False,
+) -> None:
+    """Run the embedded Apache Kafka on 127.0.0.1 until Ctrl-C, with the schemas beside it, read-only."""
+    from streams.commands.broker import serve
+
+    ensure_data_dir(settings)
+    asyncio.run(serve(settings, port, registry_port, lambda text: print(text, flush=True), secure))
 
 
 @secure.command("init")
