@@ -93,6 +93,19 @@ async def require_topics(bootstrap: str, topics: Sequence[TopicSpec]) -> None:
     refuse(await check_topics(bootstrap, topics))
 
 
+async def partition_counts(bootstrap: str, topics: Sequence[str], timeout_s: float = 10.0) -> dict[str, int]:
+    """How many partitions topics (full names) have; 0 for one that is not there. BrokerUnreachableError."""
+    await wait_for_broker(bootstrap, timeout_s)
+    try:
+        async with _admin(bootstrap, timeout_s) as admin:
+            described = await admin.describe_topics(list(topics))
+    except (KafkaError, OSError) as error:
+        raise BrokerUnreachableError(
+            f"Kafka at {bootstrap} answered but then did not ({error!r}); try again"
+        ) from error
+    return dict.fromkeys(topics, 0) | {topic["topic"]: len(topic["partitions"]) for topic in described}
+
+
 def refuse(differences: Sequence[Difference]) -> None:
     """CallerError with the first difference and how many more there are; nothing where there is none."""
     if differences:
