@@ -223,6 +223,9 @@ def _identity(record: records.Event, key: bytes | None) -> tuple[str, str, datet
             return f"{record.alarm_id}/{record.at.timestamp()}", f"/{record.subject}", record.at
         case records.AuditEntry():
             return f"{record.chain_id}/{record.chain_seq}", f"/{record.chain_id}", record.at
+        case records.GateSignal():
+            moment = f"{record.at.timestamp()}"
+            return f"{record.pause_id}/{record.kind}/{record.sender}/{moment}", f"/gates/{record.sender}", record.at
         case _:
             return _of_station(record)
 

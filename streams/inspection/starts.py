@@ -2,7 +2,7 @@
 
     begin        decided      committed     end
       │ … results … │ undone frames │ new …  │     committed was moved forward: read from before `decided` on
-      │ … committed … decided …              │     as usual: from committed on, a frame decided already keeps its verdict
+      │ … committed … decided …              │     as usual: from committed on; what is decided stays
 
 People move offsets (kafka-consumer-groups --reset-offsets), and Kafka forgets them. What is published decides: results
 of a partition are published in its order, so behind the newest frame that has one nothing is decided.
