@@ -47,6 +47,7 @@ from streams.inspection.pictures import Pictures
 from streams.inspection.recipes import RecipeBook, default_recipe
 from streams.inspection.standing import Standing
 from streams.inspection.watchdog import Watchdog, end_process
+from streams.pausing import gateway_gate
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import DEADLETTERS, DEFECTS, FRAMES, RECIPES, VERDICTS, topic_specs
@@ -259,8 +260,12 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 async def run_gateway(settings: Settings, source: Source, progress: Progress) -> Counts:
     """`lineside gateway`: send every picture of a source; returns when the broker has confirmed the last."""
     await require_topics(settings.bootstrap, topic_specs(settings))
-    async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
-        return await Gateway(publisher, settings, progress=progress).run(source)
+    codec = codec_for(settings)
+    async with (
+        Publisher(settings.bootstrap, settings.topic_prefix, codec) as publisher,
+        gateway_gate(settings, publisher, codec) as gate,
+    ):
+        return await Gateway(publisher, settings, progress=progress, gate=gate).run(source)
 
 
 async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Callable[[], None] = lambda: None) -> None:

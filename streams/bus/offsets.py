@@ -15,6 +15,8 @@ from aiokafka.errors import (
 from streams.bus.connect import partitions_of, reaching
 
 COORDINATOR_TIMEOUT_S = 20.0
+YOUNG = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
+"""What a young broker answers while it makes its topic of offsets."""
 
 
 async def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
@@ -36,6 +38,6 @@ async def committed_offsets(admin: AIOKafkaAdminClient, group: str, topic: str) 
             try:
                 found = await admin.list_consumer_group_offsets(group)
                 break
-            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
-                await asyncio.sleep(0.1)  # a young broker makes its topic of offsets when first asked
+            except YOUNG:
+                await asyncio.sleep(0.1)
     return {tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from schemas.records import Event
 from streams.capture.frames import check, frame_captured, key_of, sha256_of, travels_inline
+from streams.capture.gate import Gate, OpenGate
 from streams.capture.pictures import extension_of
 from streams.capture.sequence import TriggerSequence
 from streams.capture.source import Camera, Shot, Source
@@ -62,12 +63,18 @@ class Gateway:
     """One run of one source; make it inside a running loop. `store` is made when the first picture needs it."""
 
     def __init__(
-        self, publisher: Sender, settings: Settings, store: FrameStore | None = None, progress: Progress | None = None
+        self,
+        publisher: Sender,
+        settings: Settings,
+        store: FrameStore | None = None,
+        progress: Progress | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.counts = Counts()
         self._publisher = publisher
         self._settings = settings
         self._store = store
+        self._gate = gate or OpenGate()
         self._progress = progress or (lambda _: None)
         self._sequences: dict[Camera, TriggerSequence] = {}
         self._open = ExitStack()
@@ -113,10 +120,12 @@ class Gateway:
         await self._until(lambda: self._failure.done() or self._has_room_for(shot))
         self._raise_failure()
         reference = None if travels_inline(shot, self._settings.inline_max_bytes) else await self._keep(shot)
-        trigger_seq = self._sequence(shot.camera).take()
-        gateway_ms = max(0, round((time.monotonic() - shot.triggered_s) * 1000))
-        frame = frame_captured(shot, trigger_seq, gateway_ms=gateway_ms, image_ref=reference)
-        delivery = await self._publisher.send(FRAMES, frame, key=key_of(shot))
+        async with self._gate.passing():
+            self._raise_failure()
+            trigger_seq = self._sequence(shot.camera).take()
+            gateway_ms = max(0, round((time.monotonic() - shot.triggered_s) * 1000))
+            frame = frame_captured(shot, trigger_seq, gateway_ms=gateway_ms, image_ref=reference)
+            delivery = await self._publisher.send(FRAMES, frame, key=key_of(shot))
         self._count(shot, reference)
         delivery.add_done_callback(lambda done: self._settle(done, shot, trigger_seq, source))
 
