@@ -1378,6 +1378,57 @@ class AuditEntry:
         )
 
 
+class GateKind(StrEnum):
+    """What a signal about gateways says. PAUSE and GO_ON ask; PAUSED and WENT_ON answer."""
+
+    UNKNOWN = "UNKNOWN"
+    PAUSE = "PAUSE"
+    GO_ON = "GO_ON"
+    PAUSED = "PAUSED"
+    WENT_ON = "WENT_ON"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSignal:
+    """Gateways are asked to send no frame for a while, or to go on, or one of them answers. The newest PAUSE counts."""
+
+    pause_id: UUID
+    kind: GateKind
+    sender: str
+    """Who asks, or the gateway that answers."""
+    lease_ms: int = 0
+    """PAUSE: gateways go on by themselves so long after it was appended; the same pause_id again prolongs it."""
+    partitions: int | None = None
+    """GO_ON: how many partitions frames has; a gateway sends nothing before it sees so many. WENT_ON: how many it sees."""
+    detail: str = ""
+    at: datetime
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "pause_id": self.pause_id,
+            "kind": self.kind,
+            "sender": self.sender,
+            "lease_ms": self.lease_ms,
+            "partitions": self.partitions,
+            "detail": self.detail,
+            "at": self.at,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> GateSignal:
+        """The record from what fastavro read."""
+        return cls(
+            pause_id=value["pause_id"],
+            kind=GateKind(value["kind"]),
+            sender=value["sender"],
+            lease_ms=value["lease_ms"],
+            partitions=value["partitions"],
+            detail=value["detail"],
+            at=value["at"],
+        )
+
+
 Event = (
     FrameCaptured
     | VerdictIssued
@@ -1391,4 +1442,5 @@ Event = (
     | StationClaim
     | AlarmRaised
     | AuditEntry
+    | GateSignal
 )

@@ -11,9 +11,10 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +22,18 @@ from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from schemas.records import FrameCaptured, Precision, Recipe
-from streams.bus.admin import require_topics, wait_for_broker
-from streams.bus.connect import reaching
+from schemas.records import DeadLetter, Precision, Recipe
+from streams.bus.admin import require_topics
 from streams.bus.control import ControlReader
+from streams.bus.landmarks import Landmarks
+from streams.bus.published import PublishedVerdicts
 from streams.bus.publisher import Publisher
-from streams.bus.quiet import quieten
-from streams.bus.readback import VerdictTail
+from streams.bus.readback import TopicTail, VerdictTail
 from streams.bus.registry_client import codec_for
-from streams.capture.gateway import Counts, Gateway, Progress
-from streams.capture.metrics import GatewayMetrics
-from streams.capture.source import Source
-from streams.errors import CallerError
+from streams.errors import BrokerUnreachableError, CallerError
 from streams.faust_app import faust_app, why_it_gave_up
 from streams.health import Work
+from streams.holding import Holding
 from streams.inspection.agent import attach
 from streams.inspection.alone import CHILD_MODULE, Alone, ChildModel
 from streams.inspection.budget import Budget
@@ -47,18 +46,18 @@ from streams.inspection.metrics import InspectionMetrics
 from streams.inspection.pictures import Pictures
 from streams.inspection.quarantine import Quarantine
 from streams.inspection.recipes import RecipeBook, default_recipe
+from streams.inspection.standing import Standing
 from streams.inspection.watchdog import Fenced, Watchdog, end_process
 from streams.monitor import monitored
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES, RECIPES, VERDICTS, topic_specs
+from streams.topics import DEADLETTERS, DEFECTS, FRAMES, RECIPES, VERDICTS, topic_specs
 
 if TYPE_CHECKING:
     from models.artifact import Artifact
 
 log = logging.getLogger(__name__)
 LAG_INTERVAL_S = 1.0
-PROBE_S = 2.0  # a gateway looks so long for its broker, then frames go to the spool meanwhile
 DRAIN_TIMEOUT_S = 50.0  # shorter than the rebalance timeout
 
 
@@ -136,6 +135,10 @@ class InspectionWorker:
         self._control = ControlReader(settings, codec, RECIPES, self._take_recipe)
         self._publisher = Publisher(settings.bootstrap, prefix, codec)
         self._tail = VerdictTail(settings.bootstrap, prefix + VERDICTS.name, codec)
+        self._letters = TopicTail(settings.bootstrap, prefix + DEADLETTERS.name, DeadLetter, codec)
+        self._frames = Landmarks(settings.bootstrap, prefix + FRAMES.name)
+        self._standing = Standing(prefix + FRAMES.name, self._frames, self._tail, self._letters, self.metrics)
+        self._gaps: dict[int, tuple[int, int]] = {}  # offsets that did not come, by partition
         threads = settings.decode_threads or os.cpu_count() or 1
         self._pool = DecodePool(threads)
         limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, settings.infer_timeout_s)
@@ -147,8 +150,14 @@ class InspectionWorker:
         budget = Budget(settings.inflight_max_bytes, settings.inflight_max_s)
         self._watchdog = Watchdog(self._outstanding, settings.stall_timeout_s)
         sender = Fenced(self._publisher, self._watchdog.check_standstill)
-        self.inspection = Inspection(inspector, self._tail, sender, budget, self.metrics, self._end_acquitted)
+        known_from = partial(PublishedVerdicts, self._tail)
+        self.inspection = Inspection(
+            inspector, known_from, sender, budget, self.metrics, self._end_acquitted, self._note_gap
+        )
         self._faust = faust_app(settings, "inspection")
+        self._faust.starts = self._starts
+        needs = [prefix + topic.name for topic in (VERDICTS, DEFECTS, DEADLETTERS)]
+        self._holding = Holding(self._faust, settings.bootstrap, needs, self.metrics.held.set)
         attach(self._faust, prefix + FRAMES.name, self.inspection.accept)
         self._unread = 0
         self._waiting = False
@@ -161,9 +170,11 @@ class InspectionWorker:
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set, then drain: every frame under way is decided, published and committed."""
         async with contextlib.AsyncExitStack() as stack:
-            for part in (self._publisher, self._tail, self._control):
+            for part in (self._publisher, self._tail, self._letters, self._control):
                 await part.start()
                 stack.push_async_callback(part.stop)
+            await stack.enter_async_context(self._frames)
+            stack.callback(self._holding.stop)
             await self._control.caught_up()
             await self._faust.start()
             self._watchdog.start()
@@ -198,6 +209,15 @@ class InspectionWorker:
                 f"{self.inspection.in_flight} frames were not finished within {DRAIN_TIMEOUT_S:.0f} s of the stop"
             )
 
+    async def _starts(self, committed: Mapping[Any, int | None]) -> dict[Any, int]:
+        """Where each partition of a new assignment is read from, whatever was done to the group's offsets."""
+        await self._holding.assigned(committed)
+        starts = await self._standing.starts({tp.partition: offset for tp, offset in committed.items()})
+        return {tp: starts[tp.partition] for tp in committed if tp.partition in starts}
+
+    def _note_gap(self, partition: int, low: int, high: int) -> None:
+        self._gaps[partition] = (self._gaps.get(partition, (low, high))[0], high)
+
     def _take_recipe(self, recipe: Recipe, published_at: datetime) -> None:
         if not self.recipes.add(recipe, published_at):
             scope = f"{recipe.plant}/{recipe.line} SKU {recipe.sku}"
@@ -224,13 +244,17 @@ class InspectionWorker:
             if self.inspection.completed != completed:
                 completed = self.inspection.completed
                 self._watchdog.progressed()
+            with contextlib.suppress(BrokerUnreachableError):
+                while self._gaps:
+                    partition, gap = self._gaps.popitem()
+                    await self._standing.missed(partition, *gap)
             await asyncio.sleep(LAG_INTERVAL_S)
 
     async def _count_unread(self) -> int:
         """Frames that are ready in Kafka and not fetched yet; sets the lag gauges on the way."""
         consumer: Any = self._faust.consumer
         unread = 0
-        for tp in consumer.assignment():
+        for tp in consumer.assignment() - self._faust.held:
             end, committed = consumer.highwater(tp), consumer._committed_offset[tp]
             if end is not None and committed is not None:
                 self.metrics.lag.labels(tp.partition).set(max(0, end - committed))
@@ -263,26 +287,6 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-async def run_gateway(settings: Settings, source: Source, progress: Progress, with_metrics: bool = False) -> Counts:
-    """`lineside gateway`: send every picture of a source; returns when the broker has confirmed the last."""
-    codec = codec_for(settings)
-    quieten()
-
-    async def connect() -> Publisher:
-        await wait_for_broker(settings.bootstrap, PROBE_S)
-        async with reaching(settings.bootstrap):
-            await require_topics(settings.bootstrap, topic_specs(settings))
-        await asyncio.to_thread(codec.prepare, FrameCaptured)
-        publisher = Publisher(settings.bootstrap, settings.topic_prefix, codec)
-        await publisher.start()
-        return publisher
-
-    gateway = Gateway(connect, settings, progress=progress)
-    if with_metrics:
-        REGISTRY.register(GatewayMetrics(gateway))
-    return await gateway.run(source)
 
 
 async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Callable[[], None] = lambda: None) -> None:

@@ -142,6 +142,11 @@ def topics(
     settings: Settings,
     create: Annotated[bool, typer.Option("--create", help="Create what is missing, and register the schemas.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare with Kafka; exit 1 where anything differs.")] = False,
+    grow: Annotated[
+        int | None,
+        typer.Option("--grow", min=1, help="Give all topics keyed by station so many partitions, under load."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Longest pause of gateways for --grow, in seconds.")] = 120.0,
     acls: Annotated[
         bool, typer.Option("--acls", help="Who may do what: allow it in Kafka, or compare (with --check).")
     ] = False,
@@ -150,13 +155,22 @@ def topics(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show, create or check the topics, and who may do what with them."""
+    """Show, create, check or grow the topics, and who may do what with them.
+
+    --grow pauses gateways, waits until every frame has its verdict, grows, and lets gateways go on; a run that broke
+    off is finished by the next.
+    """
     if acls:
         from streams.commands.acls import manage_acls
 
         raise typer.Exit(asyncio.run(manage_acls(settings, check, as_json, principal or [])))
     from streams.commands.topics import manage
 
+    if grow is not None:
+        from streams.commands.grow import grow_topics
+
+        asyncio.run(grow_topics(settings, grow, timeout, as_json))
+        return
     raise typer.Exit(asyncio.run(manage(settings, create, check, as_json)))
 
 

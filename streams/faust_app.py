@@ -5,6 +5,7 @@ Every agent's app is made here. Knows nothing of inspection; what was measured a
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +25,11 @@ from streams.settings import Settings
 from streams.topics import FRAMES
 
 FETCH_MAX_BYTES = FRAMES.max_message_bytes // 4  # a partition and fetch; one larger event still comes, alone
+METADATA_MAX_AGE_MS = 3_000  # how late a new partition is seen, which then takes a rebalance
+
+
+Starts = Callable[[Mapping[Any, int | None]], Awaitable[Mapping[Any, int]]]
+"""Given what the group has committed, by topic and partition: where to read from instead, where that is another."""
 
 
 class ReadCommittedThread(driver.AIOKafkaConsumerThread):
@@ -50,6 +56,19 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
 
 
 class ReadCommittedConsumer(driver.Consumer):
+    """Begins each assignment where the app's `starts` says, and where that is silent at what is committed."""
+
+    async def seek_to_committed(self) -> Mapping[Any, int]:
+        """Faust takes what is given here for what is committed and read; so a lower offset is committed again."""
+        app: Any = self.app  # a LinesideApp
+        committed: dict[Any, Any] = dict(await super().seek_to_committed())
+        if app.starts is None:
+            return committed
+        starts: dict[Any, int] = dict(await app.starts(committed))
+        if starts:
+            await self.seek_wait(starts)
+        return committed | starts
+
     def _new_consumer_thread(self) -> ReadCommittedThread:
         return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -103,6 +122,8 @@ class LinesideApp(faust.App):
 
     buffer_max_bytes = 64 << 20
     gather_ms = 0
+    starts: Starts | None = None
+    held: frozenset[Any] = frozenset()  # topics and partitions that are not read for now; see `holding.py`
 
     def _new_transport(self) -> Any:
         return ReadCommittedTransport(self.conf.broker_consumer, self)
@@ -172,6 +193,7 @@ def faust_app(settings: Settings, name: str, gather_ms: int = 0) -> LinesideApp:
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=FETCH_MAX_BYTES,
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         broker_max_poll_records=64,
         broker_commit_interval=settings.commit_interval_s,
         broker_session_timeout=10.0,

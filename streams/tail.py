@@ -134,6 +134,8 @@ def _downstream(record: records.Event) -> str:
             return _words(f"{record.operator} at {record.rework_station} {verb}", record.part_id)
         case records.AuditEntry():
             return _words(f"{record.chain_id} #{record.chain_seq}", record.actor, record.action, record.subject)
+        case records.GateSignal():
+            return _words(record.kind, f"by {record.sender}", record.detail)
     return ""
 
 

@@ -41,6 +41,7 @@ LINE_STATS = Topic("line-stats", records.LineWindow, 365 * DAY_MS)
 CLAIMS = Topic("claims", records.StationClaim, 7 * DAY_MS)
 ALARMS = Topic("alarms", records.AlarmRaised, 365 * DAY_MS, by_station=False)
 AUDIT = Topic("audit", records.AuditEntry, FOREVER, by_station=False)
+GATES = Topic("gates", records.GateSignal, FOREVER, by_station=False)
 TOPICS: Mapping[str, Topic] = {
     topic.name: topic
     for topic in (
@@ -56,6 +57,7 @@ TOPICS: Mapping[str, Topic] = {
         ALARMS,
         DEADLETTERS,
         AUDIT,
+        GATES,
     )
 }
 
@@ -66,6 +68,7 @@ class TopicSpec:
 
     name: str
     partitions: int
+    by_station: bool  # one of those that share one partition count
     replication: int
     min_insync_replicas: int
     retention_ms: int
@@ -90,6 +93,7 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
         TopicSpec(
             name=settings.topic_prefix + topic.name,
             partitions=settings.partitions if topic.by_station else 1,
+            by_station=topic.by_station,
             replication=settings.replication,
             min_insync_replicas=settings.min_insync_replicas,
             retention_ms=topic.retention_ms,

@@ -250,8 +250,11 @@ class FakeTail:
         self.gate.set()
         self.error: Exception | None = None
 
-    async def published(self, partition: int, frames_topic: str, from_offset: int) -> dict[VerdictAt, VerdictIssued]:
+    def known_from(self, partition: int, frames_topic: str, from_offset: int) -> FakeTail:
         self.asked.append((partition, frames_topic, from_offset))
+        return self
+
+    async def about(self, offset: int) -> dict[VerdictAt, VerdictIssued]:
         await self.gate.wait()
         if self.error:
             raise self.error
@@ -310,7 +313,9 @@ class Bench:
         self.room = EngineRoom(serving_model(self.engine), self.pool, self.limits, self.metrics, self.deaths)
         self.pictures = Pictures(self.frame_store)
         self.inspector = Inspector(CODEC, self.recipes, {"m1": self.room}, self.pictures, self.claims)
-        self.inspection = Inspection(self.inspector, self.tail, self.sender, self.budget, self.metrics, self.deaths)
+        self.inspection = Inspection(
+            self.inspector, self.tail.known_from, self.sender, self.budget, self.metrics, self.deaths
+        )
         self.acked: list[int] = []
         self._offsets = count()
 

@@ -97,6 +97,8 @@ class FakeBroker:
 class FakeConnection:
     """A producer; what is not confirmed when it is aborted fails, as Publisher's does."""
 
+    is_paused = False
+
     def __init__(self, broker: FakeBroker) -> None:
         self._broker = broker
         self._pending: list[asyncio.Future[Delivery]] = []

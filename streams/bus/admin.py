@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import logging
 import math
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import collect_hosts
 from aiokafka.errors import KafkaError, KafkaTimeoutError, for_code
@@ -26,8 +28,10 @@ from aiokafka.protocol.metadata import MetadataRequest
 from streams.bus.knock import knock
 from streams.bus.security import kafka_options
 from streams.errors import BrokerRefusedError, BrokerUnreachableError, CallerError, OperatorError
+from streams.partitions import advice, findings
 from streams.topics import TopicSpec
 
+log = logging.getLogger(__name__)
 CREATED_OR_EXISTS = (0, 36)
 INVALID_REPLICATION_FACTOR = 38
 POLL_S = 0.05
@@ -42,6 +46,7 @@ class Difference:
     expected: str
     came: str
     fix: str
+    refused: bool = True  # no program starts on it
 
     def __str__(self) -> str:
         return f"topic {self.topic}: {self.what} must be {self.expected}, is {self.came}; {self.fix}"
@@ -96,14 +101,16 @@ async def partitions_by_topic(admin: AIOKafkaAdminClient, topics: list[str]) -> 
 async def ensure_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: float = 30.0) -> None:
     """Creates the topics that are missing, waits until they take records, then checks all.
 
+    One keyed by station gets as many partitions as the others have, where they have grown past what is configured.
     Raises CallerError with the first difference (topic, expected, came, the fix), and BrokerUnreachableError.
     """
     await wait_for_broker(bootstrap, min(timeout_s, 10.0))
     async with admin_client(bootstrap, timeout_s) as admin:
         existing = await partitions_by_topic(admin, [topic.name for topic in topics])
         if missing := [topic for topic in topics if topic.name not in existing]:
+            missing = await _as_grown(admin, missing, [t for t in topics if t.name in existing])
             await _create(admin, missing, timeout_s)
-            await _wait_until_served(bootstrap, missing, timeout_s)
+            await _wait_until_served(bootstrap, {t.name: t.partitions for t in missing}, timeout_s)
         differences = await _differences(admin, topics)
     refuse(differences)
 
@@ -120,8 +127,39 @@ async def require_topics(bootstrap: str, topics: Sequence[TopicSpec]) -> None:
     refuse(await check_topics(bootstrap, topics))
 
 
+async def grow_topics(bootstrap: str, topics: Sequence[str], partitions: int, timeout_s: float) -> None:
+    """Gives topics (full names) so many partitions and returns when the new ones take records; OperatorError."""
+    async with admin_client(bootstrap, timeout_s) as admin:
+        described = await partitions_by_topic(admin, list(topics))
+        there = {topic: len(partitions) for topic, partitions in described.items()}
+        new = {name: NewPartitions(partitions) for name in topics if there[name] < partitions}
+        if new:
+            try:
+                await admin.create_partitions(new, timeout_ms=int(timeout_s * 1000))
+            except KafkaError as error:
+                raise OperatorError(f"Kafka does not grow {', '.join(new)}: {error}") from error
+    await _wait_until_served(bootstrap, dict.fromkeys(new, partitions), timeout_s)
+
+
+async def partition_counts(bootstrap: str, topics: Sequence[str], timeout_s: float = 10.0) -> dict[str, int]:
+    """How many partitions topics (full names) have; 0 for one that is not there. BrokerUnreachableError."""
+    await wait_for_broker(bootstrap, timeout_s)
+    try:
+        async with admin_client(bootstrap, timeout_s) as admin:
+            described = await partitions_by_topic(admin, list(topics))
+    except (KafkaError, OSError) as error:
+        raise BrokerUnreachableError(
+            f"Kafka at {bootstrap} answered but then did not ({error!r}); try again"
+        ) from error
+    return dict.fromkeys(topics, 0) | {topic: len(partitions) for topic, partitions in described.items()}
+
+
 def refuse(differences: Sequence[Difference]) -> None:
-    """CallerError with the first difference and how many more there are; nothing where there is none."""
+    """CallerError with the first difference and how many more there are; what can be worked with is only logged."""
+    for difference in differences:
+        if not difference.refused:
+            log.warning("%s", difference)
+    differences = [difference for difference in differences if difference.refused]
     if differences:
         more = f" ({len(differences) - 1} more: `lineside topics --check`)" if len(differences) > 1 else ""
         raise CallerError(f"{differences[0]}{more}")
@@ -169,17 +207,27 @@ async def _create(admin: Any, topics: Sequence[TopicSpec], timeout_s: float) -> 
             )
 
 
-async def _wait_until_served(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: float) -> None:
+async def _as_grown(admin: Any, missing: Sequence[TopicSpec], there: Sequence[TopicSpec]) -> list[TopicSpec]:
+    by_station = [topic.name for topic in there if topic.by_station]
+    described = await partitions_by_topic(admin, by_station) if by_station else {}
+    most = max(map(len, described.values()), default=0)
+    return [
+        dataclasses.replace(topic, partitions=max(topic.partitions, most)) if topic.by_station else topic
+        for topic in missing
+    ]
+
+
+async def _wait_until_served(bootstrap: str, topics: Mapping[str, int], timeout_s: float) -> None:
     """Asks each partition's leader for its end. Metadata names a leader before that broker takes records."""
     consumer = AIOKafkaConsumer(**kafka_options(bootstrap), request_timeout_ms=int(timeout_s * 1000))
     try:
         await consumer.start()
-        await consumer._client.set_topics([topic.name for topic in topics])  # else it learns one after another
-        await consumer.end_offsets([TopicPartition(topic.name, p) for topic in topics for p in range(topic.partitions)])
+        await consumer._client.set_topics(list(topics))  # else it learns one after another
+        await consumer.end_offsets([TopicPartition(topic, p) for topic, count in topics.items() for p in range(count)])
     except KafkaTimeoutError:
-        names = ", ".join(topic.name for topic in topics)
+        names = ", ".join(topics)
         raise OperatorError(
-            f"the new topics {names} are not served after {timeout_s:g} s; look whether all brokers run"
+            f"new partitions of {names} are not served after {timeout_s:g} s; look whether all brokers run"
         ) from None
     finally:
         await consumer.stop()
@@ -193,19 +241,31 @@ async def _differences(admin: Any, topics: Sequence[TopicSpec]) -> list[Differen
     if not present:
         return found
     configs = await _configs(admin, present)
+    found += _partition_differences(present, {name: len(partitions) for name, partitions in described.items()})
     for topic in present:
         found += _shape_differences(topic, described[topic.name])
         found += _config_differences(topic, configs[topic.name])
     return found
 
 
+def _partition_differences(topics: Sequence[TopicSpec], counts: Mapping[str, int]) -> list[Difference]:
+    what, found = "the number of partitions", []
+    for topic in topics:
+        if not topic.by_station and counts[topic.name] != topic.partitions:
+            fix = "choose another LINESIDE_TOPIC_PREFIX, or delete the topic"
+            found.append(Difference(topic.name, what, str(topic.partitions), str(counts[topic.name]), fix))
+    by_station = {topic.name: counts[topic.name] for topic in topics if topic.by_station}
+    configured = next((topic.partitions for topic in topics if topic.by_station), 0)
+    if known := advice(by_station, configured):
+        log.warning("%s", known)
+    for finding in findings(by_station, configured):
+        expected, came = str(finding.expected), str(finding.came)
+        found.append(Difference(finding.topic, what, expected, came, finding.fix, finding.refused))
+    return found
+
+
 def _shape_differences(topic: TopicSpec, partitions: Sequence[Any]) -> list[Difference]:
     found = []
-    if len(partitions) != topic.partitions:
-        fix = "choose another LINESIDE_TOPIC_PREFIX, set LINESIDE_PARTITIONS to what is there, or delete the topic"
-        found.append(
-            Difference(topic.name, "the number of partitions", str(topic.partitions), str(len(partitions)), fix)
-        )
     replicas = min((len(partition["replicas"]) for partition in partitions), default=0)
     if replicas < topic.replication:
         fix = "add replicas with Kafka's kafka-reassign-partitions, or set LINESIDE_REPLICATION lower"

@@ -105,7 +105,7 @@ class ControlReader:
 
     def _new_subscription(self) -> Subscription[Any]:
         subscription: Subscription[Any] = Subscription(
-            self._topic, dict(self._next), settings=self._settings, codec=self._codec
+            self._topic, dict(self._next), settings=self._settings, codec=self._codec, added_too=True
         )
         subscription.caught_up = self._caught_up
         return subscription

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
@@ -27,6 +28,7 @@ from streams.errors import OperatorError
 log = logging.getLogger(__name__)
 FETCH_TIMEOUT_S = 30.0
 POLL_MS = 500
+PARTITIONS_S = 10.0  # how late an added partition may be seen
 FETCH_MAX_BYTES = 64 << 10  # a batch that is larger still comes whole; its neighbours need not
 
 R = TypeVar("R", bound=Event)
@@ -43,10 +45,11 @@ class RecordReader(Generic[R]):
         self._lock = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
         self._partitions: frozenset[int] = frozenset()
+        self._asked_s = 0.0
 
     async def start(self) -> None:
         """Connects; BrokerUnreachableError where no Kafka answers, CallerError for a missing topic."""
-        self._partitions = frozenset(await partitions_of(self._bootstrap, self._topic))
+        await self._ask_partitions()
         consumer = log_reader(self._bootstrap, max_partition_fetch_bytes=FETCH_MAX_BYTES)
         await start_consumer(consumer, self._bootstrap, self._topic)
         self._consumer = consumer
@@ -101,11 +104,21 @@ class RecordReader(Generic[R]):
         assert self._consumer is not None, "start() comes first"
         return self._consumer
 
+    async def _ask_partitions(self) -> None:
+        self._partitions = frozenset(await partitions_of(self._bootstrap, self._topic))
+        self._asked_s = time.monotonic()
+
+    async def _has(self, partition: int) -> bool:
+        """Whether there is such a partition, be it an added one."""
+        if partition not in self._partitions and time.monotonic() - self._asked_s > PARTITIONS_S:
+            await self._ask_partitions()
+        return partition in self._partitions
+
     async def _first(
         self, partition: int, offset: int, matches: Callable[[Any], bool], most: int
     ) -> tuple[int, R] | None:
         """The first matching record of `most` from an offset on, and its own offset."""
-        if partition not in self._partitions:  # a stranger's number: Kafka would be waited for
+        if not await self._has(partition):  # a stranger's number: Kafka would be waited for
             return None
         consumer, at = self._started, TopicPartition(self._topic, partition)
         async with self._lock:

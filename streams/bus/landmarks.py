@@ -63,6 +63,15 @@ class Landmarks:
             found = await self._started.offsets_for_times(dict.fromkeys(tps, max(0, at_ms)))
         return {tp.partition: At(at.offset, at.timestamp) if (at := found.get(tp)) else None for tp in tps}
 
+    async def of(self, partition: int, at_ms: int) -> tuple[int, int, At | None]:
+        """One partition's begin and end, as `bounds`, and its first record appended at or after a time."""
+        tp = TopicPartition(self._topic, partition)
+        async with self._lock, reaching(self._bootstrap):
+            consumer = self._started
+            begins, ends = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
+            at = (await consumer.offsets_for_times({tp: max(0, at_ms)})).get(tp)
+        return begins[tp], ends[tp], At(at.offset, at.timestamp) if at else None
+
     async def _partitions(self) -> list[TopicPartition]:
         if time.monotonic() - self._asked_s > PARTITIONS_S:
             self._tps = [TopicPartition(self._topic, p) for p in await partitions_of(self._bootstrap, self._topic)]

@@ -23,20 +23,34 @@ SESSION_MS = 30_000  # a member may run at the lowest priority beside a busy lin
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """One member. `assigned` is set to the partitions that are its own now; `changes` is set when they change."""
 
-    def __init__(self, bootstrap: str, group: str, topic: str, give_back: Callable[[], Awaitable[None]]) -> None:
-        """`topic` is a full name; `give_back` is awaited before partitions go to others: work on them must end."""
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        topic: str,
+        give_back: Callable[[], Awaitable[None]],
+        *,
+        name: str = "lineside",
+        session_ms: int = SESSION_MS,
+    ) -> None:
+        """`topic` is a full name; `give_back` is awaited before partitions go to others: work on them must end.
+
+        Who asks for the group's members is told `name`. A member that dies is one until `session_ms` are over.
+        """
         self._bootstrap = bootstrap
         self._topic = topic
         self._give_back = give_back
         self._consumer = AIOKafkaConsumer(
             **kafka_options(bootstrap),
             group_id=group,
+            client_id=name,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=1,
-            session_timeout_ms=SESSION_MS,
-            rebalance_timeout_ms=2 * SESSION_MS,
-            max_poll_interval_ms=10 * SESSION_MS,
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=min(3_000, session_ms // 3),
+            rebalance_timeout_ms=2 * session_ms,
+            max_poll_interval_ms=10 * session_ms,
         )
         self._polling: asyncio.Task[None] | None = None
         self.assigned: frozenset[int] = frozenset()

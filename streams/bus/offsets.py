@@ -16,6 +16,8 @@ from streams.bus.connect import acquaint, partitions_of, reaching
 from streams.bus.security import kafka_options
 
 COORDINATOR_TIMEOUT_S = 20.0
+YOUNG = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
+"""What a young broker answers while it makes its topic of offsets."""
 
 
 async def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
@@ -38,6 +40,6 @@ async def committed_offsets(admin: AIOKafkaAdminClient, group: str, topic: str) 
             try:
                 found = await admin.list_consumer_group_offsets(group)
                 break
-            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
-                await asyncio.sleep(0.1)  # a young broker makes its topic of offsets when first asked
+            except YOUNG:
+                await asyncio.sleep(0.1)
     return {tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0}

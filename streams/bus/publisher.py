@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -30,6 +31,9 @@ from streams.topics import KEY_PART, TOPICS, Topic
 
 REQUEST_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
+METADATA_MAX_AGE_MS = 10_000  # how long keys are placed by an old number of partitions
+METADATA_POLL_S = 0.1
+ADDED_TIMEOUT_S = 3.0
 BATCH_MAX_BYTES = 512 << 10  # below every topic's max_message_bytes, which limits a whole batch
 REQUEST_MAX_BYTES = max(topic.max_message_bytes for topic in TOPICS.values()) + (1 << 20)
 
@@ -87,6 +91,7 @@ class Publisher:
                 enable_idempotence=True,
                 compression_type=self._compression,
                 linger_ms=self._linger_ms,
+                metadata_max_age_ms=METADATA_MAX_AGE_MS,
                 max_batch_size=BATCH_MAX_BYTES,
                 max_request_size=REQUEST_MAX_BYTES,
                 request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
@@ -156,7 +161,7 @@ class Publisher:
         value = self._codec.encode(record)
         headers = cloud_event_headers(record, key)
         _check_size(topic, key, value, headers)
-        await self._check_partition(self._producer, name, partition)
+        await self._check_partition(self._producer, topic, partition)
         try:
             sent = await self._producer.send(name, value, key=key, partition=partition, headers=headers)
         except KafkaError as error:
@@ -167,14 +172,43 @@ class Publisher:
         sent.add_done_callback(_resolve(name, self._bootstrap, delivery))
         return delivery
 
-    async def _check_partition(self, producer: AIOKafkaProducer, name: str, partition: int | None) -> None:
+    async def partitions(self, topic: Topic, at_least: int = 1, timeout_s: float = START_TIMEOUT_S) -> int:
+        """How many partitions the broker says that a topic has; from now on keys are placed by that number.
+
+        Waits until there are `at_least` so many; CallerError where there are fewer after `timeout_s`.
+        """
+        if self._producer is None:
+            raise CallerError("the publisher is not started; use `async with Publisher(...)`")
+        name, client, known = self._prefix + topic.name, self._producer.client, set[int]()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._producer.partitions_for(name)
+                while True:
+                    await client.force_metadata_update()  # may be one that was asked for before
+                    await client.force_metadata_update()
+                    known = client.cluster.partitions_for_topic(name) or set()
+                    if len(known) >= at_least:
+                        return len(known)
+                    await asyncio.sleep(METADATA_POLL_S)
+        raise CallerError(
+            f"{name} has {len(known)} partitions, {at_least} are needed; run `lineside topics --grow {at_least}`"
+        )
+
+    async def _check_partition(self, producer: AIOKafkaProducer, topic: Topic, partition: int | None) -> None:
+        name = self._prefix + topic.name
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 known = await producer.partitions_for(name)
         except (TimeoutError, KafkaError) as error:
             raise topic_missing(name, self._bootstrap) from error
-        if partition is not None and partition not in known:
-            raise CallerError(f"{name} has the partitions 0 to {max(known)}; came {partition}")
+        if partition is not None and partition not in known:  # it may have been added since the last look
+            try:
+                await self.partitions(topic, partition + 1, ADDED_TIMEOUT_S)
+            except CallerError:
+                raise CallerError(
+                    f"{name} has the partitions 0 to {max(known)}; came {partition}; if topics that feed it have more, "
+                    f"run `lineside topics --grow {partition + 1}`"
+                ) from None
 
 
 def _resolve(
@@ -241,6 +275,9 @@ def _identity(record: records.Event, key: bytes | None) -> tuple[str, str, datet
             return f"{record.alarm_id}/{record.at.timestamp()}", f"/{record.subject}", record.at
         case records.AuditEntry():
             return f"{record.chain_id}/{record.chain_seq}", f"/{record.chain_id}", record.at
+        case records.GateSignal():
+            moment = f"{record.at.timestamp()}"
+            return f"{record.pause_id}/{record.kind}/{record.sender}/{moment}", f"/gates/{record.sender}", record.at
         case _:
             return _of_station(record)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -58,10 +58,13 @@ class TopicTail(Generic[R_co]):
         """Closes the consumer."""
         await stop_consumer(self._consumer)
 
-    async def blocks(self, partition: int, before: int | None = None) -> AsyncGenerator[list[Found[R_co]]]:
+    async def blocks(
+        self, partition: int, before: int | None = None, size: int | None = None
+    ) -> AsyncGenerator[list[Found[R_co]]]:
         """A partition's records below offset `before`, each block in log order, the newest block first.
 
-        Leave it early by `contextlib.aclosing`. A block may be empty, such as one of aborted records.
+        Leave it early by `contextlib.aclosing`. A block covers `size` offsets (BLOCK unless told) and may be empty,
+        such as one of aborted records.
         """
         async with self._lock:
             tp = TopicPartition(self._topic, partition)
@@ -71,11 +74,30 @@ class TopicTail(Generic[R_co]):
                 end = (await self._consumer.end_offsets([tp]))[tp]
                 high = end if before is None else min(before, end)
                 while high > begin:
-                    low = max(begin, high - BLOCK)
+                    low = max(begin, high - (size or BLOCK))
                     yield [found async for found in self._records(tp, low, high)]
                     high = low
             finally:
                 self._consumer.pause(tp)  # else it would go on fetching
+
+    async def read(self, partition: int, low: int, high: int) -> list[Found[R_co]]:
+        """The records at offsets `low` to `high` (exclusive) that are still there, in log order."""
+        async with self._lock:
+            tp = TopicPartition(self._topic, partition)
+            self._consumer.assign([tp])
+            try:
+                low = max(low, (await self._consumer.beginning_offsets([tp]))[tp])
+                return [found async for found in self._records(tp, low, high)]
+            finally:
+                self._consumer.pause(tp)
+
+    async def last(self, partition: int, of: Callable[[R_co], bool], size: int) -> Found[R_co] | None:
+        """The newest record that `of` is true of; looked for from the tail backwards, `size` offsets at once."""
+        async with contextlib.aclosing(self.blocks(partition, size=size)) as blocks:
+            async for block in blocks:
+                if found := [read for read in block if of(read.record)]:
+                    return found[-1]
+        return None
 
     async def _records(self, tp: TopicPartition, low: int, high: int) -> AsyncIterator[Found[R_co]]:
         """The topic's records among offsets `low` to `high` (exclusive)."""

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 REMEMBERED_IDS = 8192  # a partition, 192 KiB: seven seconds of one partition at 1,100 verdicts/s
 NOWHERE = -1  # no offset
 POLL_S = 0.25
-METADATA_MAX_AGE_MS = 60_000  # a new partition is noticed after this
+METADATA_MAX_AGE_MS = 10_000  # a new partition is noticed after this
 
 R_co = TypeVar("R_co", bound=records.Event, covariant=True)
 
@@ -106,8 +106,12 @@ class Subscription(Generic[R_co]):
         group: str | None = None,
         follow: bool = True,
         gather_ms: int = 0,
+        added_too: bool = False,
     ) -> None:
-        """`gather_ms`: a reader that is not in a hurry waits so long for more, and costs the broker and itself less."""
+        """`gather_ms`: a reader that is not in a hurry waits so long for more, and costs the broker and itself less.
+
+        `added_too`: also where offsets are given, partitions that are added later are read, from their beginning.
+        """
         if group is not None and (not follow or isinstance(from_, Mapping)):
             raise CallerError("a group follows its topic on all partitions; leave out follow=False and single offsets")
         if isinstance(from_, datetime) and from_.tzinfo is None:
@@ -120,6 +124,7 @@ class Subscription(Generic[R_co]):
         self._group = group
         self._follow = follow
         self._pace = gathering(gather_ms)
+        self._takes_added = added_too or not isinstance(from_, Mapping)
         self._firsts: dict[int, FirstOnly] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._commits: Commits | None = None
@@ -177,7 +182,7 @@ class Subscription(Generic[R_co]):
     async def _take_in_new_partitions(self, consumer: AIOKafkaConsumer) -> None:
         """Without a group, reads partitions added to the topic from their beginning and goes on in the others."""
         present, read = consumer.partitions_for_topic(self._name) or (), consumer.assignment()
-        if isinstance(self._from, Mapping) or len(present) <= len(read):
+        if not self._takes_added or len(present) <= len(read):
             return
         positions = {tp: await consumer.position(tp) for tp in read}
         consumer.assign([TopicPartition(self._name, p) for p in present])

@@ -150,7 +150,7 @@ class Sending:
         self._changes.wake()
         if waiting := self._backlog.spool.frames:
             log.info("the broker is there; %d frames of the spool are sent first", waiting)
-        if not await self._backlog.replay(session, lambda: self._is_leaving):
+        if not await self._backlog.replay(session, lambda: self._is_leaving or session.is_paused):
             return await session.drained()
         self.mode = Mode.DIRECT
         if waiting:
@@ -159,6 +159,8 @@ class Sending:
             await self._changes.until(lambda: self._unsent or session.failure or (self._is_leaving and not self._count))
             if session.failure is not None:
                 raise session.failure
+            if session.is_paused:
+                break
             if self._unsent:
                 await self._send_first(session)
         await session.drained()

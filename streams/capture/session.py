@@ -34,7 +34,12 @@ T = TypeVar("T")
 
 
 class Link(Protocol):
-    """What a session needs of `streams.bus.publisher.Publisher`, which explains it."""
+    """What a session needs of `streams.bus.publisher.Publisher`, which explains it, behind a gate."""
+
+    @property
+    def is_paused(self) -> bool:
+        """True while gateways are asked to send nothing: the session shall end, gently."""
+        ...
 
     async def send(
         self, topic: Topic, record: Event, *, key: bytes, partition: int | None = None
@@ -90,6 +95,10 @@ class Session:
     @property
     def failure(self) -> LinesideError | None:
         return self._failed.result() if self._failed.done() else None
+
+    @property
+    def is_paused(self) -> bool:
+        return self._link.is_paused
 
     async def send(self, captured: Captured, confirmed: Callable[[], None]) -> None:
         """Sends one frame behind all before it; `confirmed` is called when the broker has it.

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from streams.app import run_gateway, stop_on_signals
+from streams.app import stop_on_signals
 from streams.capture.counts import Counts
 from streams.commands.sources import SourceRequest, make_source
 from streams.commands.ui import Ui
 from streams.errors import OperatorError
+from streams.gateway_app import run_gateway
 from streams.health import Work
 from streams.monitor import monitored
 from streams.sd_notify import notify

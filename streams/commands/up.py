@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.records import DeadLetter, VerdictIssued
-from streams.app import run_gateway
 from streams.bus.admin import ensure_topics
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.bus.offsets import end_offsets
@@ -33,6 +32,7 @@ from streams.commands.report import Report, Run, report
 from streams.commands.secure import as_program, as_user, init
 from streams.commands.sources import SourceRequest, make_source
 from streams.commands.ui import Ui
+from streams.gateway_app import run_gateway
 from streams.kafka_address import Protocol
 from streams.monitor import monitored
 from streams.settings import Settings

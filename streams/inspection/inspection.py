@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,12 +21,16 @@ from streams.inspection.metrics import InspectionMetrics
 from streams.inspection.outbox import Entry, Outbox, Outputs, Sender
 
 
-class Published(Protocol):
-    """The part of `bus.readback.VerdictTail` that inspection needs."""
+class Known(Protocol):
+    """The part of `bus.published.PublishedVerdicts` that inspection needs."""
 
-    async def published(
-        self, partition: int, frames_topic: str, from_offset: int
-    ) -> dict[VerdictAt, VerdictIssued]: ...
+    async def about(self, offset: int) -> Mapping[VerdictAt, VerdictIssued]: ...
+
+
+KnownFrom = Callable[[int, str, int], Known]
+"""What a partition has already, of a topic of frames from an offset on."""
+OnGap = Callable[[int, int, int], None]
+"""Told of a partition whose frames from one offset to before another did not come."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +39,7 @@ class _Assignment:
 
     generation: int
     outbox: Outbox
-    published: asyncio.Task[dict[VerdictAt, VerdictIssued]]
+    known: asyncio.Task[Known]
 
 
 class Inspection:
@@ -44,18 +48,20 @@ class Inspection:
     def __init__(
         self,
         inspector: Inspector,
-        tail: Published,
+        known_from: KnownFrom,
         sender: Sender,
         budget: Budget,
         metrics: InspectionMetrics,
         die: Callable[[str], None],
+        on_gap: OnGap = lambda partition, low, high: None,
     ) -> None:
         self._inspector = inspector
-        self._tail = tail
+        self._known_from = known_from
         self._sender = sender
         self._budget = budget
         self._metrics = metrics
         self._die = die
+        self._on_gap = on_gap
         self._assignments: dict[int, _Assignment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -75,7 +81,10 @@ class Inspection:
         self._budget.admit(nbytes, time.monotonic())
         self._gauge()
         assignment = self._assignment(arrival)
-        slot = assignment.outbox.lane.open(arrival.source.offset, Entry(nbytes, arrival.ack))
+        lane, offset = assignment.outbox.lane, arrival.source.offset
+        if lane.newest is not None and offset > lane.newest + 1:
+            self._on_gap(arrival.source.partition, lane.newest + 1, offset)
+        slot = lane.open(offset, Entry(nbytes, arrival.ack))
         task = asyncio.create_task(self._handle(arrival, assignment, slot))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -101,7 +110,7 @@ class Inspection:
         self._assignments[source.partition] = _Assignment(arrival.generation, outbox, reading)
         return self._assignments[source.partition]
 
-    async def _read_back(self, before: Outbox | None, source: Source) -> dict[VerdictAt, VerdictIssued]:
+    async def _read_back(self, before: Outbox | None, source: Source) -> Known:
         """What is published already. An earlier lane of the partition ends first: it might still add to it."""
         while before and before.lane:
             self._changed.clear()
@@ -109,11 +118,11 @@ class Inspection:
         if before:
             before.close()
         await self._inspector.quarantine.look_again()
-        return await self._tail.published(source.partition, source.topic, source.offset)
+        return self._known_from(source.partition, source.topic, source.offset)
 
     async def _handle(self, arrival: Arrival, assignment: _Assignment, slot: Slot[Entry]) -> None:
         try:
-            known = await assignment.published
+            known = await (await assignment.known).about(arrival.source.offset)
             outputs = await self._inspector.inspect(arrival, known)
             assignment.outbox.decide(slot, outputs)
         except Exception as error:  # a bug or a broken part: without outputs the frame may not be acknowledged

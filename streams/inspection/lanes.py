@@ -39,16 +39,16 @@ class Lane(Generic[T]):
     def __init__(self) -> None:
         self._unsent: deque[Slot[T]] = deque()
         self._unacked: deque[Slot[T]] = deque()
-        self._newest = -1
+        self.newest: int | None = None  # offset
 
     def __len__(self) -> int:
         return len(self._unacked)
 
     def open(self, offset: int, content: T) -> Slot[T]:
         """A place for the next frame; offsets must grow (gaps are fine: aborted transactions leave them)."""
-        if offset <= self._newest:
-            raise ValueError(f"offset {offset} after {self._newest}: a lane only grows; a redelivery needs a new lane")
-        self._newest = offset
+        if self.newest is not None and offset <= self.newest:
+            raise ValueError(f"offset {offset} after {self.newest}: a lane only grows; a redelivery needs a new lane")
+        self.newest = offset
         slot = Slot(offset, content)
         self._unsent.append(slot)
         self._unacked.append(slot)

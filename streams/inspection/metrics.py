@@ -26,6 +26,13 @@ class InspectionMetrics:
         self.verdicts = Counter("lineside_verdicts", "Verdicts published.", ["outcome"], registry=registry)
         self.deadletters = Counter("lineside_deadletters", "Dead letters published.", ["reason"], registry=registry)
         self.redelivered = Counter("lineside_redelivered", "Frames that had a verdict already.", registry=registry)
+        self.moved = Counter(
+            "lineside_offsets_moved", "Frames without a result below a committed offset.", registry=registry
+        )
+        self.gone = Counter("lineside_frames_gone", "Frames deleted before they were inspected.", registry=registry)
+        self.held = Gauge(
+            "lineside_partitions_held", "Partitions of frames that wait for their topics of results.", registry=registry
+        )
         self.lag = Gauge(
             "lineside_lag_offsets", "End of the log less what is committed.", ["partition"], registry=registry
         )

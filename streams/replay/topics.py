@@ -24,6 +24,7 @@ def spec_of(topic: Topic, prefix: str, partitions: int, replication: int, min_in
     return TopicSpec(
         name=prefix + topic.name,
         partitions=partitions,
+        by_station=False,  # as many as frames had when the run began
         replication=replication,
         min_insync_replicas=min_insync_replicas,
         retention_ms=topic.retention_ms,

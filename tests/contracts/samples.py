@@ -243,11 +243,20 @@ AUDIT = records.AuditEntry(
     previous_sha256="0" * 64,
     sha256="ef" * 32,
 )
+GATE = records.GateSignal(
+    pause_id=uuid5(NAMESPACE, "pause"),
+    kind=records.GateKind.GO_ON,
+    sender="grow/host/7",
+    lease_ms=30_000,
+    partitions=24,
+    detail="frames has 24 partitions",
+    at=AT,
+)
 SAMPLES: dict[str, records.Event] = {
     type(event).__name__: event
     for event in (
         *(FRAME, VERDICT, DEFECT, DEAD_LETTER, RECIPE, PART),
-        *(OUTCOME, SAMPLE, CLAIM, ALARM, WINDOW, AUDIT),
+        *(OUTCOME, SAMPLE, CLAIM, ALARM, WINDOW, AUDIT, GATE),
     )
 }
 

@@ -30,6 +30,8 @@ from tests.gateways import CAMERA, Shots, shot
 class FakePublisher:
     """Keeps what was sent; a delivery is confirmed after `delay_s`."""
 
+    is_paused = False
+
     def __init__(self, delay_s: float = 0.0) -> None:
         self.frames: list[FrameCaptured] = []
         self.keys: list[bytes] = []

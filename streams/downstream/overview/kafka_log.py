@@ -7,6 +7,8 @@ as far back as a rework station has them, recipes and alarms from their beginnin
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -24,6 +26,7 @@ from streams.settings import Settings
 from streams.topics import ALARMS, DEFECTS, FRAMES, OUTCOMES, RECIPES, SAMPLES, Topic
 
 READ_TIMEOUT_S = 15.0
+PARTITIONS_S = 10.0  # how late an added partition may be seen
 REWORK = (DEFECTS, SAMPLES, OUTCOMES)
 CONTROL = (RECIPES, ALARMS)
 
@@ -39,7 +42,7 @@ class KafkaLog:
             (): KafkaBus(settings, since),
         }
         self._history = History(settings.bootstrap, settings.topic_prefix, codec_for(settings))
-        self._partitions: dict[str, tuple[int, ...]] = {}
+        self._partitions: dict[str, tuple[float, tuple[int, ...]]] = {}  # when asked, and the answer
 
     @property
     def connected(self) -> bool:
@@ -86,10 +89,12 @@ class KafkaLog:
             return None
 
     async def _partitions_of(self, topic: Topic) -> tuple[int, ...]:
-        if topic.name not in self._partitions:
+        asked_s, found = self._partitions.get(topic.name, (-math.inf, ()))
+        if time.monotonic() - asked_s > PARTITIONS_S:
             name = self._settings.topic_prefix + topic.name
-            self._partitions[topic.name] = await partitions_of(self._settings.bootstrap, name)
-        return self._partitions[topic.name]
+            found = await partitions_of(self._settings.bootstrap, name)
+            self._partitions[topic.name] = (time.monotonic(), found)
+        return found
 
 
 @asynccontextmanager

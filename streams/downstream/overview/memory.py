@@ -19,6 +19,7 @@ from schemas.records import (
     DefectDetected,
     Event,
     FrameCaptured,
+    GateSignal,
     LineWindow,
     Recipe,
     SampleSelected,
@@ -115,7 +116,7 @@ def memory_overview(
 def made_at(record: Event) -> datetime:
     """When a record was made, by its own account."""
     match record:
-        case LineWindow() | AlarmRaised() | DeadLetter() | StationClaim() | AuditEntry():
+        case LineWindow() | AlarmRaised() | DeadLetter() | StationClaim() | AuditEntry() | GateSignal():
             return record.at
         case Recipe():
             return record.created_at

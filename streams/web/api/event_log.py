@@ -51,7 +51,7 @@ class KafkaLog:
         subscription: Subscription[Any] = Subscription(topic, early, settings=self._settings, codec=self._codec)
         async with aclosing(aiter(subscription)) as events:
             async for event in events:
-                if event.offset >= position[event.partition]:
+                if event.offset >= position.get(event.partition, 0):
                     yield event
 
     def _name(self, topic: Topic) -> str:

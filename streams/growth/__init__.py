@@ -1,0 +1,1 @@
+"""Adding partitions to all topics keyed by station, under load: `lineside topics --grow`."""

@@ -1,0 +1,187 @@
+"""Promise 1 where people or Kafka move the group's offsets: nothing without a result is passed over.
+
+frames    ══ decided ══════╪══ not decided ═════════╡ end
+worker    ━━━━━━━━━━━━━━━━▶
+person                                               committed := end      (or forgotten, or frames deleted)
+worker                     ━━━━━━━━━━━━━━━━━━━━━━━━━▶ reads from what is decided on, not from what is committed
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from streams.bus import published, readback
+from streams.bus.offsets import end_offsets
+from streams.bus.subscriber import subscribe_events
+from streams.inspection import starts
+from streams.settings import Settings
+from streams.topics import FRAMES, VERDICTS
+from tests.broker.running import inspected, prepared, publish, running_worker, until_lag_is_zero
+from tests.builders import FakeEngine, frame
+from tests.faults.ledger import results
+from tests.faults.moved import commit, delete_before, forget
+
+GROUP = "inspection"
+RECOVERY_S = 30.0
+
+
+@pytest.fixture
+async def settings(bootstrap: str, topic_prefix: str, tmp_path: Path) -> Settings:
+    return await prepared(bootstrap, topic_prefix, tmp_path)
+
+
+def frames(first: int, last: int) -> list:
+    """Of six stations."""
+    return [frame(number, line=f"l{number % 6}") for number in range(first, last)]
+
+
+async def ends(settings: Settings) -> dict[int, int]:
+    return await end_offsets(settings.bootstrap, settings.topic_prefix + FRAMES.name)
+
+
+async def slowest_s(settings: Settings, since: datetime, numbers: range) -> float:
+    """From `since` until the last verdict about frames of these numbers stood on the topic, by the broker's clock."""
+    stands = [
+        event.timestamp
+        async for event in subscribe_events(VERDICTS.name, "earliest", settings=settings, follow=False)
+        if event.record.trigger_seq in numbers
+    ]
+    assert len(stands) == len(numbers)
+    return (max(stands) - since).total_seconds()
+
+
+@pytest.mark.parametrize(("again", "redelivered"), [(starts.AGAIN, 200), (3, 3 * 3)])  # in three partitions
+async def test_frames_below_an_offset_moved_to_the_latest_are_inspected_still(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, again: int, redelivered: int
+) -> None:
+    monkeypatch.setattr(starts, "AGAIN", again)
+    await inspected(settings, frames(0, 200))
+    await publish(settings, frames(200, 350))
+    await commit(settings, GROUP, FRAMES, await ends(settings))
+
+    began = datetime.now(UTC)
+    async with running_worker(settings) as worker:
+        async with asyncio.timeout(RECOVERY_S):
+            while len((await results(settings)).ids) < 350:
+                await asyncio.sleep(0.2)
+        await publish(settings, frames(350, 360))
+        await until_lag_is_zero(settings)
+    found = await results(settings)
+
+    assert len(found.ids) == 360
+    assert found.copies() == {}
+    assert found.order_breaks() == 0
+    assert await slowest_s(settings, began, range(200, 350)) < RECOVERY_S
+    assert "was moved past" in caplog.text
+    assert worker.metrics.redelivered._value.get() == redelivered, "defects and letters of the last ones may be missing"
+
+
+async def test_where_undecodable_frames_are_the_last_nothing_comes_twice_and_nothing_is_passed_over(
+    settings: Settings,
+) -> None:
+    """decided │ 5 of garbage: dead letters │ restart │ 5 of garbage, 1 frame │ offsets to the latest │ restart"""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap)
+    await producer.start()
+
+    async def garbage() -> None:
+        for _ in range(5):
+            await producer.send_and_wait(settings.topic_prefix + FRAMES.name, b"garbage", partition=0)
+
+    await inspected(settings, frames(0, 20))
+    await garbage()
+    for _ in range(2):
+        async with running_worker(settings):
+            await until_lag_is_zero(settings)
+    assert len((await results(settings)).letters[0]) == 5
+    await garbage()
+    await publish(settings, frames(20, 30))
+    await commit(settings, GROUP, FRAMES, await ends(settings))
+    async with running_worker(settings):
+        async with asyncio.timeout(RECOVERY_S):
+            while len((await results(settings)).ids) < 30:
+                await asyncio.sleep(0.2)
+    await producer.stop()
+    letters = {letter.source_offset for _, letter in (await results(settings)).letters[0]}
+    assert len(letters) == 10
+
+
+async def test_a_forgotten_group_reads_all_again_and_decides_nothing_twice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published, "WINDOW", 32)
+    monkeypatch.setattr(readback, "BLOCK", 16)
+    before = await inspected(settings, frames(0, 600))
+    await forget(settings, GROUP)
+    await publish(settings, frames(600, 650))
+
+    async with running_worker(settings) as worker:
+        await until_lag_is_zero(settings)
+    found = await results(settings)
+
+    assert worker.metrics.redelivered._value.get() == 600
+    assert len(found.ids) == 650
+    assert found.ids > before.ids
+    assert found.copies() == {}
+    assert found.order_breaks() == 0
+
+
+async def test_offsets_moved_back_decide_nothing_twice(settings: Settings) -> None:
+    await inspected(settings, frames(0, 300))
+    await commit(settings, GROUP, FRAMES, dict.fromkeys(await ends(settings), 0))
+    found = await inspected(settings, frames(300, 310))
+    assert len(found.ids) == 310
+    assert found.copies() == {}
+
+
+async def test_frames_deleted_above_the_committed_offset_are_counted_and_the_rest_is_inspected(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    await inspected(settings, frames(0, 60))
+    before = await ends(settings)
+    await publish(settings, frames(60, 180))
+    cut = {p: end - 10 for p, end in (await ends(settings)).items() if end > before[p] + 10}
+    await delete_before(settings, FRAMES, cut)
+
+    async with running_worker(settings) as worker:
+        await until_lag_is_zero(settings)
+    found = await results(settings)
+
+    gone = sum(at - before[p] for p, at in cut.items())
+    assert gone > 20
+    assert worker.metrics.gone._value.get() == gone
+    assert "were deleted before they were inspected" in caplog.text
+    assert len(found.ids) == 180 - gone
+    assert found.copies() == {}
+
+
+async def test_frames_deleted_under_a_running_worker_are_counted_too(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The engine hangs, so the worker is at offset 100 at most; deleted up to 350; the engine goes on."""
+    engine = FakeEngine()
+    engine.gate.clear()
+    settings = dataclasses.replace(settings, buffer_messages=8)
+    await publish(settings, [frame(number, attributes={"ballast": "x" * 60_000}) for number in range(400)])
+    [partition] = [p for p, end in (await ends(settings)).items() if end]
+
+    async with running_worker(settings, engine) as worker:
+        async with asyncio.timeout(20):
+            while worker.inspection.in_flight < 20:
+                await asyncio.sleep(0.05)
+        await delete_before(settings, FRAMES, {partition: 350})
+        engine.gate.set()
+        await until_lag_is_zero(settings)
+        async with asyncio.timeout(5):
+            while not worker.metrics.gone._value.get():
+                await asyncio.sleep(0.1)
+    decided = {v.source_offset for _, v in (await results(settings)).verdicts[partition]}
+
+    assert set(range(350, 400)) <= decided
+    assert worker.metrics.gone._value.get() == 400 - len(decided) > 100
+    assert "were deleted before they were inspected" in caplog.text
