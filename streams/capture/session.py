@@ -91,6 +91,15 @@ class Session:
     def failure(self) -> LinesideError | None:
         return self._failed.result() if self._failed.done() else None
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether the broker confirms at all, or nothing was asked of it yet."""
+        return self.confirmed > 0 or not self._in_flight
+
+    def give_up(self, why: str) -> None:
+        """Fails, as if the broker had."""
+        self._fail(OperatorError(why))
+
     async def send(self, captured: Captured, confirmed: Callable[[], None]) -> None:
         """Sends one frame behind all before it; `confirmed` is called when the broker has it.
 
