@@ -71,14 +71,19 @@ class Backlog:
     async def replay(self, session: Session, is_over: Callable[[], bool]) -> bool:
         """Sends the spool from its first frame that is not done. True once all was sent, and nothing is being written.
 
-        False where `is_over()` says so. LinesideError where the session fails.
+        False where `is_over()` says so before. LinesideError where the session fails. A session that has yet to confirm its
+        first frame is not done with the spool: what comes then shall not wait for it in memory.
         """
+
+        def is_all_sent() -> bool:
+            return not self.is_writing and session.is_proven
+
         self._open.clear()
         if self._done_to > self.spool.done:
             await self._on_disk(self.spool.acknowledge, self._done_to)
         self._sent_to = self.spool.done  # by this session
         await self._on_disk(self.spool.rewind)
-        while not is_over():
+        while True:
             records = await self._on_disk(self.spool.read, READ_BYTES)
             for record in records:
                 if is_over():
@@ -86,11 +91,12 @@ class Backlog:
                 await self._send(session, record)
             self._sent_to = self.spool.unread_from
             self._advance()
-            if not records and not self.spool.unread and not self.is_writing:
-                return True
             if not records:
-                await self._changes.until(lambda: is_over() or session.failure or not self.is_writing)
-        return False
+                await self._changes.until(lambda: session.failure or self.spool.unread or is_all_sent())
+                if session.failure is not None:
+                    raise session.failure
+                if not self.spool.unread and is_all_sent():
+                    return True
 
     def put_aside(self, captured: Captured, body: bytes | None = None) -> None:
         """Keeps a frame that can't be sent, in the background."""

@@ -32,7 +32,7 @@ class Dialler:
         self, connect: Connect, pictures: ClaimChecks, clocks: GatewayClocks, changes: Changes, silence_s: float
     ) -> None:
         self._connect, self._pictures, self._clocks, self._changes = connect, pictures, clocks, changes
-        self._silence_s = self._patience_s = silence_s
+        self.silence_s = self._patience_s = silence_s
         self._pause_s = FIRST_PAUSE_S
         self._told, self._told_s = "", 0.0
 
@@ -61,7 +61,7 @@ class Dialler:
         if session.failure is not None:
             self._tell(session.failure)
         if session.confirmed:
-            self._pause_s, self._patience_s = FIRST_PAUSE_S, self._silence_s
+            self._pause_s, self._patience_s = FIRST_PAUSE_S, self.silence_s
             return
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
         if session.was_silent:

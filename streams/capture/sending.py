@@ -14,6 +14,8 @@ what it left unconfirmed goes to the spool, so copies come in order, behind all 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import logging
 import time
 from collections import deque
@@ -32,6 +34,7 @@ from streams.errors import LinesideError
 log = logging.getLogger(__name__)
 WINDOW_FRAMES = 256
 WINDOW_BYTES = 64 << 20
+SYNC_BYTES = 16 << 20  # that share a sync
 CATCH_UP_FRAMES = 64  # with fewer left in the spool what comes may wait for their sending, and needs no disk
 FULL_RETRY_S = 0.5
 REMIND_S = 10.0
@@ -71,6 +74,7 @@ class Sending:
         self._unsent: deque[_Waiting] = deque()
         self._sent: dict[int, _Waiting] = {}  # by id, in order; in DIRECT alone
         self._bytes = 0
+        self._session: Session | None = None
         self._is_leaving = False
         self._said_s: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,7 +91,16 @@ class Sending:
         return not self._count or (self._count < WINDOW_FRAMES and self._bytes + size <= WINDOW_BYTES)
 
     async def room_for(self, size: int) -> None:
-        """Waits until a picture of `size` bytes may be put."""
+        """Waits until a picture of `size` bytes may be put.
+
+        For a camera not long: a broker that is too slow for it is left, so that its frames go through the spool.
+        """
+        if not self._can_wait:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._dialler.silence_s):
+                    await self._changes.until(lambda: self.has_room(size))
+            if self.mode is Mode.DIRECT and self._session is not None and not self.has_room(size):
+                self._session.give_up("the broker confirms too slowly for the cameras")
         await self._changes.until(lambda: self.has_room(size))
 
     def put(self, captured: Captured, taken_over: Callable[[], None]) -> None:
@@ -146,7 +159,7 @@ class Sending:
 
     async def _serve(self, session: Session) -> None:
         """Sends what there is until the session fails or all is done."""
-        self.mode = Mode.REPLAYING
+        self.mode, self._session = Mode.REPLAYING, session
         self._changes.wake()
         if waiting := self._backlog.spool.frames:
             log.info("the broker is there; %d frames of the spool are sent first", waiting)
@@ -201,7 +214,7 @@ class Sending:
         """Moves what waits to the disk whenever that must be."""
         while True:
             await self._changes.until(self._must_spool)
-            batch = list(self._unsent)
+            batch = self._batch()
             kept = await self._backlog.keep([waiting.captured for waiting in batch])
             for waiting in batch[:kept]:
                 self._unsent.popleft()
@@ -211,11 +224,22 @@ class Sending:
             if kept < len(batch):
                 await self._find_no_room(batch[kept:])
 
+    def _batch(self) -> list[_Waiting]:
+        """The first frames that wait; one at least."""
+        batch, size = [self._unsent[0]], self._unsent[0].size
+        for waiting in itertools.islice(self._unsent, 1, None):
+            if (size := size + waiting.size) > SYNC_BYTES:
+                break
+            batch.append(waiting)
+        return batch
+
     def _must_spool(self) -> bool:
         if not self._unsent or self.mode is Mode.DIRECT:
             return False
-        if self.mode is Mode.AWAY or self._is_leaving:
+        if self.mode is Mode.AWAY:
             return True
+        if self._is_leaving:
+            return self._backlog.spool.unread > 0  # else they are sent in a moment
         return not self._can_wait and (self._backlog.spool.unread > CATCH_UP_FRAMES or self._is_half_full())
 
     def _is_half_full(self) -> bool:

@@ -100,6 +100,15 @@ class Session:
     def is_paused(self) -> bool:
         return self._link.is_paused
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether the broker confirms at all, or nothing was asked of it yet."""
+        return self.confirmed > 0 or not self._in_flight
+
+    def give_up(self, why: str) -> None:
+        """Fails, as if the broker had."""
+        self._fail(OperatorError(why))
+
     async def send(self, captured: Captured, confirmed: Callable[[], None]) -> None:
         """Sends one frame behind all before it; `confirmed` is called when the broker has it.
 
