@@ -18,7 +18,7 @@ from uuid import UUID
 from schemas.records import VerdictIssued
 from streams.bus.readback import Found, VerdictTail
 
-WINDOW = 4096  # frames whose verdicts are held at most, 12 MB (measured, see decision 015)
+WINDOW = 4096  # frames whose verdicts are held at most, 12 MB (measured, see decision 021)
 
 Verdicts = Mapping[tuple[int, UUID], VerdictIssued]
 """By a frame's offset and its verdict_id: an offset alone may be one of a topic that was made anew."""
