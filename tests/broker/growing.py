@@ -30,6 +30,7 @@ class Line:
     """Shots of some stations in turn, `rate` a second, until `stopped`."""
 
     total = None
+    can_wait = False
 
     def __init__(self, stations: Sequence[str], rate: float) -> None:
         self.stations, self.rate = stations, rate
@@ -79,12 +80,13 @@ class Running:
 async def gateways(settings: Settings, *lines: Line) -> AsyncIterator[list[Running]]:
     """One gateway for each line; all their frames are confirmed at the end."""
     running = [Running(line, Counts()) for line in lines]
-    for one in running:
+    for number, one in enumerate(running):
 
         def progress(now: Counts, one: Running = one) -> None:
             one.counts = dataclasses.replace(now)
 
-        one.task = asyncio.create_task(run_gateway(settings, one.line, progress))
+        own = dataclasses.replace(settings, spool_dir=str(settings.data_dir / f"spool-{number}"))
+        one.task = asyncio.create_task(run_gateway(own, one.line, progress))
     try:
         for one in running:
             await one.until_it_sends()
