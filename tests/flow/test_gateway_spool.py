@@ -150,7 +150,7 @@ async def test_a_broker_that_refuses_is_left_at_once_and_tried_again_with_the_sa
     source.end()
     assert (await running).confirmed == 4
     assert broker.parts == [0, 1, 2, 3]
-    assert "confirms too slowly for the cameras" in caplog.text
+    assert len(broker.connections) > 1
 
 
 async def test_frames_in_flight_are_not_taken_over_before_broker_or_disk_has_them(settings: Settings) -> None:
