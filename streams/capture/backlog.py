@@ -71,8 +71,8 @@ class Backlog:
     async def replay(self, session: Session, is_over: Callable[[], bool]) -> bool:
         """Sends the spool from its first frame that is not done. True once all was sent, and nothing is being written.
 
-        False where `is_over()` says so before. LinesideError where the session fails. A session that has yet to confirm its
-        first frame is not done with the spool: what comes then shall not wait for it in memory.
+        False where `is_over()` says so before. LinesideError where the session fails. A session that has yet to confirm
+        its first frame is not done with the spool: what comes then shall not wait for it in memory.
         """
 
         def is_all_sent() -> bool:
