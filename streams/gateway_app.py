@@ -1,8 +1,7 @@
 """The composition root of a gateway: its producer and its gate, made anew for each session, and the run of a source.
 
-Place in the flow: behind `lineside gateway` and `lineside up`. A gateway that is asked to pause ends its session, and
-no other one begins before the gate is open again: frames wait in the spool meanwhile, and the next producer places
-keys by the partitions that there are then. Decides nothing about frames.
+Place in the flow: behind `lineside gateway` and `lineside up`. While gateways are asked to pause frames wait in the
+spool, and a session that begins then waits at the gate. Decides nothing about frames.
 """
 
 from __future__ import annotations

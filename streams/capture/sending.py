@@ -38,6 +38,7 @@ SYNC_BYTES = 16 << 20  # that share a sync
 CATCH_UP_FRAMES = 64  # with fewer left in the spool what comes may wait for their sending, and needs no disk
 FULL_RETRY_S = 0.5
 REMIND_S = 10.0
+PAUSED_POLL_S = 0.05
 
 
 class Mode(Enum):
@@ -142,6 +143,9 @@ class Sending:
     def _count(self) -> int:
         return len(self._unsent) + len(self._sent)
 
+    def _is_done(self) -> bool:
+        return self._is_leaving and not self._count
+
     def _is_idle(self) -> bool:
         return not self._count and not self._backlog.spool.frames
 
@@ -158,25 +162,34 @@ class Sending:
             session = None
 
     async def _serve(self, session: Session) -> None:
-        """Sends what there is until the session fails or all is done."""
-        self.mode, self._session = Mode.REPLAYING, session
+        """Sends what there is until the session fails or all is done; in a pause the spool takes what comes."""
+        self._session = session
+        while not await self._send_until_paused(session):
+            log.info("gateways are asked to pause: frames go to the spool")
+            self.mode = Mode.AWAY
+            self._changes.wake()
+            while session.is_paused and session.failure is None and not self._is_leaving:  # noqa: ASYNC110  # no event
+                await asyncio.sleep(PAUSED_POLL_S)
+        await session.drained()
+
+    async def _send_until_paused(self, session: Session) -> bool:
+        """The spool, then what comes; False for a pause, nothing being in flight. LinesideError where it fails."""
+        self.mode = Mode.REPLAYING
         self._changes.wake()
         if waiting := self._backlog.spool.frames:
             log.info("the broker is there; %d frames of the spool are sent first", waiting)
-        if not await self._backlog.replay(session, lambda: self._is_leaving or session.is_paused):
-            return await session.drained()
-        self.mode = Mode.DIRECT
-        if waiting:
-            log.info("the spool is sent; frames go directly to the broker again")
-        while not (self._is_leaving and not self._count):
-            await self._changes.until(lambda: self._unsent or session.failure or (self._is_leaving and not self._count))
-            if session.failure is not None:
-                raise session.failure
-            if session.is_paused:
-                break
-            if self._unsent:
-                await self._send_first(session)
+        if await self._backlog.replay(session, lambda: self._is_leaving or session.is_paused):
+            self.mode = Mode.DIRECT
+            if waiting:
+                log.info("the spool is sent; frames go directly to the broker again")
+            while not session.is_paused and not self._is_done():
+                await self._changes.until(lambda: self._unsent or session.failure or self._is_done())
+                if session.failure is not None:
+                    raise session.failure
+                if self._unsent and not session.is_paused:
+                    await self._send_first(session)
         await session.drained()
+        return self._is_leaving or not session.is_paused
 
     async def _send_first(self, session: Session) -> None:
         waiting = self._unsent[0]

@@ -38,7 +38,7 @@ class Link(Protocol):
 
     @property
     def is_paused(self) -> bool:
-        """True while gateways are asked to send nothing: the session shall end, gently."""
+        """True while gateways are asked to send nothing."""
         ...
 
     async def send(
