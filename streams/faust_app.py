@@ -5,7 +5,7 @@ Every agent's app is made here. Knows nothing of inspection; what was measured a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -45,6 +45,14 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
             setattr(consumer, f"_{option}", value)
         return consumer
 
+    async def seek_to_beginning(self, tps: Iterable[Any]) -> None:
+        """Nothing of these was ever committed.
+
+        aiokafka fetches from the moment of an assignment, and Faust drops what comes before it has sought; without a
+        place to seek to the next fetch would go on behind what was dropped.
+        """
+        await self.call_thread(self._ensure_consumer().seek_to_beginning, *tps)
+
     async def unread(self, tp: Any) -> int:
         """Offsets that are ready to be read and not fetched yet."""
 
@@ -61,10 +69,11 @@ class ReadCommittedConsumer(driver.Consumer):
     async def seek_to_committed(self) -> Mapping[Any, int]:
         """Faust takes what is given here for what is committed and read; so a lower offset is committed again."""
         app: Any = self.app  # a LinesideApp
+        thread: Any = self._thread
         committed: dict[Any, Any] = dict(await super().seek_to_committed())
-        if app.starts is None:
-            return committed
-        starts: dict[Any, int] = dict(await app.starts(committed))
+        starts: dict[Any, int] = dict(await app.starts(committed)) if app.starts else {}
+        if fresh := [tp for tp, offset in committed.items() if offset is None and tp not in starts]:
+            await thread.seek_to_beginning(fresh)
         if starts:
             await self.seek_wait(starts)
         return committed | starts

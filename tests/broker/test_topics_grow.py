@@ -93,8 +93,9 @@ async def test_partitions_are_added_under_load_and_no_frame_is_lost_and_no_order
     assert set(parts.values()) == {1}
     assert found.longest_silence_s < RECOVERY_S
     assert found.slowest_s < RECOVERY_S
-    kinds = [event.record.kind for event in await everything(settings, GATES)]
-    assert Counter(kinds) == {"PAUSE": kinds.count("PAUSE"), "PAUSED": 2, "GO_ON": 1, "WENT_ON": 2}
+    kinds = Counter(event.record.kind for event in await everything(settings, GATES))
+    assert (kinds["GO_ON"], kinds["WENT_ON"]) == (1, 2)
+    assert kinds["PAUSED"] >= 2, "and once more for a session that began during the pause"
     with caplog.at_level(logging.WARNING):
         await require_topics(settings.bootstrap, topic_specs(settings))
     assert "set LINESIDE_PARTITIONS=6 (is 4)" in caplog.text
