@@ -38,6 +38,6 @@ class GatewayClocks:
         return Moment(self.boot, round(self.monotonic_s() * 1000), round(self.wall_s() * 1000))
 
     def trigger(self, triggered_s: float) -> Moment:
-        """The moment of a trigger that a source told by the monotonic clock; one in the future is now."""
+        """The moment of a trigger that a source told by the monotonic clock."""
         now = self.now()
-        return now.before(max(0, now.monotonic_ms - round(triggered_s * 1000)))
+        return now.before(now.monotonic_ms - round(triggered_s * 1000))
