@@ -28,7 +28,7 @@ from tests.builders import recipe
 
 RUN = "trial"
 MUST_NOT_WRITE = {
-    "gateway": set(TOPICS) - {"frames"},
+    "gateway": set(TOPICS) - {"frames", "gates"},
     "inspector": set(TOPICS) - {"verdicts", "defects", "deadletters"},
     "station": set(TOPICS) - {"outcomes", "claims", "audit"},
     "auditor": set(TOPICS),
@@ -37,8 +37,8 @@ MUST_NOT_WRITE = {
     "replayer": set(TOPICS),
 }
 MUST_NOT_READ = {
-    "gateway": set(TOPICS),
-    "inspector": set(TOPICS) - {"frames", "recipes", "verdicts"},
+    "gateway": set(TOPICS) - {"gates"},
+    "inspector": set(TOPICS) - {"frames", "recipes", "verdicts", "deadletters"},
     "subscriber": {"frames", "audit", "deadletters", "recipes"},
     "redriver": {"frames", "verdicts"},
 }
@@ -114,6 +114,8 @@ async def test_a_user_without_rights_does_not_even_learn_which_topics_there_are(
     await ensure_topics(settings.bootstrap, topic_specs(settings))
     with pytest.raises(NotAllowedError, match=r"does not allow user 'auditor' to use the topic t[0-9a-f]+\.verdicts"):
         await partitions_of(secured.address("auditor"), topic_prefix + VERDICTS.name)
+    with pytest.raises(NotAllowedError, match="does not allow user 'auditor' to use the topic"):
+        await require_topics(secured.address("auditor"), topic_specs(settings))
 
 
 async def test_a_replayer_makes_and_fills_topics_of_replays_alone(secured: Secured, topic_prefix: str) -> None:
