@@ -19,6 +19,7 @@ from streams.topics import (
     DEADLETTERS,
     DEFECTS,
     FRAMES,
+    GATES,
     LINE_STATS,
     OUTCOMES,
     PARTS,
@@ -68,11 +69,11 @@ _OF_PAGES = (VERDICTS, DEFECTS, PARTS, OUTCOMES, SAMPLES, FRAMES)
 ROLES: Mapping[str, Role] = {
     role.name: role
     for role in (
-        Role("gateway", "lineside gateway", writes=(FRAMES,)),
+        Role("gateway", "lineside gateway", reads=(GATES,), writes=(FRAMES, GATES), groups=("gateways",)),
         Role(
             "inspector",
             "lineside worker",
-            reads=(FRAMES, RECIPES, VERDICTS),
+            reads=(FRAMES, RECIPES, VERDICTS, DEADLETTERS),
             writes=(VERDICTS, DEFECTS, DEADLETTERS),
             groups=("inspection",),
         ),

@@ -22,10 +22,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import collect_hosts
-from aiokafka.errors import KafkaError, KafkaTimeoutError, for_code
+from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.bus.knock import knock
+from streams.bus.refusals import not_allowed
 from streams.bus.security import kafka_options
 from streams.errors import BrokerRefusedError, BrokerUnreachableError, CallerError, OperatorError
 from streams.partitions import advice, findings
@@ -93,8 +94,10 @@ async def metadata_of(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str
 
 
 async def partitions_by_topic(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, Sequence[Any]]:
-    """The partitions of those of these topics (full names) that are there."""
+    """The partitions of those of these topics (full names) that are there; TopicAuthorizationFailedError."""
     found = (await metadata_of(admin, topics))["topics"]
+    if hidden := [topic["topic"] for topic in found if topic["error_code"] == TopicAuthorizationFailedError.errno]:
+        raise TopicAuthorizationFailedError(hidden[0])
     return {topic["topic"]: topic["partitions"] for topic in found if topic["partitions"]}
 
 
@@ -180,11 +183,15 @@ def _hosts(bootstrap: str) -> list[tuple[str, int]]:
 
 @contextlib.asynccontextmanager
 async def admin_client(bootstrap: str, timeout_s: float) -> AsyncIterator[Any]:
-    """An admin client that is closed in the end."""
+    """An admin client that is closed in the end; NotAllowedError for what its user may not do in the block."""
     admin = AIOKafkaAdminClient(**kafka_options(bootstrap), request_timeout_ms=math.ceil(timeout_s * 1000))
     try:
         await admin.start()
         yield admin
+    except KafkaError as error:
+        if refused := not_allowed(error, bootstrap):
+            raise refused from error
+        raise
     finally:
         await admin.close()
 

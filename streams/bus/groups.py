@@ -17,6 +17,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocol
 
 from streams.bus.connect import log_reader, partitions_of, reaching, start_consumer, stop_consumer
 from streams.bus.offsets import COORDINATOR_TIMEOUT_S, YOUNG, committed_offsets
+from streams.bus.security import kafka_options
 
 PEEK_MS = 500
 RETRY_S = 0.1
@@ -36,7 +37,7 @@ class Groups:
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        self._admin = AIOKafkaAdminClient(**kafka_options(bootstrap))
         self._consumer: AIOKafkaConsumer = log_reader(bootstrap)
 
     async def __aenter__(self) -> Self:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from streams.capture.changes import Changes
 from streams.capture.clocks import GatewayClocks
 from streams.capture.session import ClaimChecks, Link, Session
-from streams.errors import BrokerUnreachableError, CallerError, LinesideError
+from streams.errors import BrokerRefusedError, BrokerUnreachableError, CallerError, LinesideError
 
 log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
@@ -41,7 +41,8 @@ class Dialler:
         try:
             return await self._session()
         except LinesideError as error:
-            if isinstance(error, CallerError) and not isinstance(error, BrokerUnreachableError):
+            is_away = isinstance(error, BrokerUnreachableError) and not isinstance(error, BrokerRefusedError)
+            if isinstance(error, CallerError) and not is_away:
                 raise
             self._tell(error)
             return None

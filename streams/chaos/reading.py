@@ -19,6 +19,7 @@ from schemas.codec import Codec, CommittedSource, SchemaInvalidError, SchemaUnkn
 from schemas.records import DeadLetter, DefectDetected, FrameCaptured, PartDecided, VerdictIssued
 from streams.bus.connect import log_reader, start_consumer, stop_consumer
 from streams.bus.offsets import committed_offsets
+from streams.bus.security import kafka_options
 from streams.chaos.ledger import Results, Sample
 from streams.errors import BrokerUnreachableError
 from streams.settings import Settings
@@ -137,9 +138,9 @@ async def sample_commits(
 async def _sample_while_there(
     settings: Settings, group: str, samples: list[Sample], stop: asyncio.Event, every_s: float
 ) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(**kafka_options(settings.bootstrap), request_timeout_ms=REQUEST_TIMEOUT_MS)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap, enable_auto_commit=False, request_timeout_ms=REQUEST_TIMEOUT_MS
+        **kafka_options(settings.bootstrap), enable_auto_commit=False, request_timeout_ms=REQUEST_TIMEOUT_MS
     )
     names = {topic: settings.topic_prefix + topic.name for topic in (VERDICTS, DEADLETTERS)}
     partitions = range(settings.partitions)

@@ -20,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.bus.admin import ensure_topics
 from streams.bus.embedded import EmbeddedBroker
+from streams.bus.security import kafka_options
 from streams.chaos.downstream import COMMANDS, incomplete
 from streams.chaos.fault import Fault, Size
 from streams.chaos.judgement import Evidence
@@ -228,7 +229,7 @@ class Stage:
     async def _delete_topics(self) -> None:
         """A broker with the topics of twenty faults would take ever longer to come back."""
         with contextlib.suppress(*OUTAGE):
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.bootstrap)
+            admin = AIOKafkaAdminClient(**kafka_options(self.settings.bootstrap))
             try:
                 await admin.start()
                 await admin.delete_topics([spec.name for spec in topic_specs(self.settings)])

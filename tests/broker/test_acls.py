@@ -22,13 +22,13 @@ from streams.kafka_address import KafkaAddress
 from streams.replay.topics import replay_topic, spec_of
 from streams.roles import ROLES, Rule, rules
 from streams.settings import Settings
-from streams.topics import FRAMES, RECIPES, TOPICS, VERDICTS, topic_specs
+from streams.topics import RECIPES, TOPICS, VERDICTS, topic_specs
 from tests.broker.secured import Secured, lineside, one_sentence
 from tests.builders import recipe
 
 RUN = "trial"
 MUST_NOT_WRITE = {
-    "gateway": set(TOPICS) - {"frames"},
+    "gateway": set(TOPICS) - {"frames", "gates"},
     "inspector": set(TOPICS) - {"verdicts", "defects", "deadletters"},
     "station": set(TOPICS) - {"outcomes", "claims", "audit"},
     "auditor": set(TOPICS),
@@ -37,8 +37,8 @@ MUST_NOT_WRITE = {
     "replayer": set(TOPICS),
 }
 MUST_NOT_READ = {
-    "gateway": set(TOPICS),
-    "inspector": set(TOPICS) - {"frames", "recipes", "verdicts"},
+    "gateway": set(TOPICS) - {"gates"},
+    "inspector": set(TOPICS) - {"frames", "recipes", "verdicts", "deadletters"},
     "subscriber": {"frames", "audit", "deadletters", "recipes"},
     "redriver": {"frames", "verdicts"},
 }
@@ -114,6 +114,8 @@ async def test_a_user_without_rights_does_not_even_learn_which_topics_there_are(
     await ensure_topics(settings.bootstrap, topic_specs(settings))
     with pytest.raises(NotAllowedError, match=r"does not allow user 'auditor' to use the topic t[0-9a-f]+\.verdicts"):
         await partitions_of(secured.address("auditor"), topic_prefix + VERDICTS.name)
+    with pytest.raises(NotAllowedError, match="does not allow user 'auditor' to use the topic"):
+        await require_topics(secured.address("auditor"), topic_specs(settings))
 
 
 async def test_a_replayer_makes_and_fills_topics_of_replays_alone(secured: Secured, topic_prefix: str) -> None:
@@ -175,7 +177,7 @@ async def test_a_publisher_without_the_right_says_so(secured: Secured, topic_pre
 
 async def test_a_command_beyond_its_role_ends_with_one_sentence(secured: Secured, topic_prefix: str) -> None:
     await secured.prepared(topic_prefix)
-    frames, verdicts = topic_prefix + FRAMES.name, topic_prefix + VERDICTS.name
+    verdicts = topic_prefix + VERDICTS.name
     assert await may_write(secured.address(ADMIN), [verdicts]) == {verdicts}
 
     def run(role: str, *command: str) -> tuple[int, str, str]:
@@ -183,7 +185,8 @@ async def test_a_command_beyond_its_role_ends_with_one_sentence(secured: Secured
 
     one_sentence(run("gateway", "tail", "verdicts", "--from", "earliest"), "'gateway'", verdicts, "role")
     a_frame = ("gateway", "--source", "synthetic", "--frames", "1", "--rate", "0")
-    one_sentence(run("auditor", *a_frame), "'auditor'", f"write to {frames}")
+    one_sentence(run("auditor", *a_frame), "'auditor'", f"consumer group {topic_prefix}gateways", "role")
+    one_sentence(run("station", *a_frame), "'station'", "role")
     one_sentence(run("gateway", "parts"), "'gateway'", "role")
     one_sentence(run("inspector", "statistics"), "'inspector'", "role")
 

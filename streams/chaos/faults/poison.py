@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from streams.bus.publisher import Compression, Publisher
 from streams.bus.registry_client import codec_for
+from streams.bus.security import kafka_options
 from streams.chaos.fault import Size, fault
 from streams.chaos.load import SIDE, pictures
 from streams.chaos.stage import Stage
@@ -84,7 +85,7 @@ GOOD: tuple[Form, ...] = (_made(lambda value: value, headers=HUGE_HEADERS), _mad
     "poison", "garbage, unknown schemas, cut and trailing bytes, nulls, huge headers among the frames", size=Size.QUICK
 )
 async def poison(stage: Stage) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=stage.settings.bootstrap, max_request_size=4 << 20)
+    producer = AIOKafkaProducer(**kafka_options(stage.settings.bootstrap), max_request_size=4 << 20)
     await producer.start()
     sent_bad = 0
     try:
@@ -102,9 +103,7 @@ async def poison(stage: Stage) -> None:
 
 @fault("transactions", "transactional producers with committed and aborted batches", size=Size.QUICK)
 async def transactions(stage: Stage) -> None:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=stage.settings.bootstrap, transactional_id=stage.settings.topic_prefix
-    )
+    producer = AIOKafkaProducer(**kafka_options(stage.settings.bootstrap), transactional_id=stage.settings.topic_prefix)
     await producer.start()
     try:
         foreign = ForeignProducer(stage, producer)

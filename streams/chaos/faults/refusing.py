@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from streams.bus.security import kafka_options
 from streams.chaos.fault import fault
 from streams.chaos.stage import Stage
 from streams.topics import VERDICTS, topic_specs
@@ -30,7 +31,7 @@ async def configure(stage: Stage, changes: dict[str, str]) -> None:
     """The topic of verdicts as the table says, but for `changes`."""
     name = stage.settings.topic_prefix + VERDICTS.name
     spec = next(spec for spec in topic_specs(stage.settings) if spec.name == name)
-    admin = AIOKafkaAdminClient(bootstrap_servers=stage.settings.bootstrap)
+    admin = AIOKafkaAdminClient(**kafka_options(stage.settings.bootstrap))
     await admin.start()
     try:
         wanted = ConfigResource(ConfigResourceType.TOPIC, name, configs=spec.config() | changes)
