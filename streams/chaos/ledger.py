@@ -176,11 +176,15 @@ class Results:
 
         Infinite where a partition never came back; by the broker's append times.
         """
-        waits = [0.0]
+        return max(self.waits_s(mark).values(), default=0.0)
+
+    def waits_s(self, mark: Mark) -> dict[int, float]:
+        """The same by partition."""
+        waits: dict[int, float] = {}
         for partition in mark.partitions:
             later = [ms for ms in self.first_ms[partition].values() if ms >= mark.at_ms + GRACE_MS]
-            waits.append((min(later) - mark.at_ms) / 1000 if later else math.inf)
-        return max(waits)
+            waits[partition] = (min(later) - mark.at_ms) / 1000 if later else math.inf
+        return waits
 
 
 def _breaks(logs: Log[VerdictIssued]) -> int:
