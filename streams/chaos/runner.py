@@ -73,7 +73,7 @@ async def run_fault(shared: Ground, fault: Fault) -> Outcome:
 
 
 def _not_run(fault: Fault, why: str, took_s: float) -> Outcome:
-    return Outcome(fault.name, 0, 0, 0, 0, 0, 0, None, 0, took_s, (f"it could not be run: {why}",))
+    return Outcome(fault.name, 0, 0, 0, 0, 0, 0, None, 0.0, 0, took_s, (f"it could not be run: {why}",))
 
 
 async def run_all(shared: Ground, faults: Sequence[Fault], say: Say) -> list[Outcome]:
