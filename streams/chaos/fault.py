@@ -50,6 +50,7 @@ class Limits:
 
     recovery_s: float = 30.0
     duplicates: int | None = None  # None: as many as come, since each carries the first one's id
+    wait_s: float | None = None  # of any frame for its result; None: as long as the cause takes
     drain_s: float = 90.0  # until every frame has its answer, from the end of the load
 
 
@@ -76,6 +77,7 @@ def fault(
     *,
     recovery_s: float = 30.0,
     duplicates: int | None = None,
+    wait_s: float | None = None,
     **options: Any,
 ) -> Callable[[Cause], Cause]:
     """Register an async function as a fault; `options` are fields of `Fault`."""
@@ -83,7 +85,7 @@ def fault(
     def register(cause: Cause) -> Cause:
         if name in FAULTS:
             raise ValueError(f"there are two faults {name!r}")
-        FAULTS[name] = Fault(name, help, cause, Limits(recovery_s, duplicates), **options)
+        FAULTS[name] = Fault(name, help, cause, Limits(recovery_s, duplicates, wait_s), **options)
         return cause
 
     return register

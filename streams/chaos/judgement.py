@@ -41,6 +41,7 @@ class Outcome:
     order_breaks: int
     promise_1_breaks: int
     recovery_s: float | None
+    longest_wait_s: float
     restarts: int
     took_s: float
     problems: tuple[str, ...]
@@ -56,6 +57,7 @@ class Outcome:
         return asdict(self) | {
             "recovery_s": recovery_s,
             "never_recovered": never,
+            "longest_wait_s": round(self.longest_wait_s, 2),
             "took_s": round(self.took_s, 1),
             "passed": self.passed,
         }
@@ -74,6 +76,7 @@ def judge(name: str, limits: Limits, found: Results, evidence: Evidence) -> Outc
         order_breaks=found.order_breaks() + found.defect_order_breaks() + found.part_order_breaks(),
         promise_1_breaks=len(found.uncovered(list(evidence.samples))),
         recovery_s=recovery_s,
+        longest_wait_s=found.longest_wait_s(),
         restarts=evidence.restarts,
         took_s=evidence.took_s,
         problems=(),
@@ -100,6 +103,8 @@ def _broken(outcome: Outcome, limits: Limits) -> list[str]:
     if outcome.recovery_s is not None and outcome.recovery_s > limits.recovery_s:
         came = "never" if math.isinf(outcome.recovery_s) else f"after {outcome.recovery_s:.1f} s"
         problems.append(f"a partition came back {came}; expected within {limits.recovery_s:g} s")
+    if limits.wait_s is not None and outcome.longest_wait_s > limits.wait_s:
+        problems.append(f"a frame waited {outcome.longest_wait_s:.1f} s; expected at most {limits.wait_s:g} s")
     return problems
 
 

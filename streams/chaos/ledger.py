@@ -50,6 +50,8 @@ class Results:
 
     frames: dict[int, dict[int, UUID | None]] = field(default_factory=lambda: defaultdict(dict))
     """Readable records of `frames`: partition, offset, frame_id (None where the bytes are no frame)."""
+    frame_ms: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    """When the broker appended it: partition, offset, milliseconds since 1970."""
     verdicts: Log[VerdictIssued] = field(default_factory=_log)
     letters: Log[DeadLetter] = field(default_factory=_log)
     defects: Log[DefectDetected] = field(default_factory=_log)
@@ -176,11 +178,27 @@ class Results:
 
         Infinite where a partition never came back; by the broker's append times.
         """
-        waits = [0.0]
+        return max(self.waits_s(mark).values(), default=0.0)
+
+    def longest_wait_s(self) -> float:
+        """The longest that any frame waited for its first result, from append to append."""
+        return max(
+            (
+                (at - self.frame_ms[p][o]) / 1000
+                for p, log in self.first_ms.items()
+                for o, at in log.items()
+                if o in self.frame_ms[p]
+            ),
+            default=0.0,
+        )
+
+    def waits_s(self, mark: Mark) -> dict[int, float]:
+        """The same by partition."""
+        waits: dict[int, float] = {}
         for partition in mark.partitions:
             later = [ms for ms in self.first_ms[partition].values() if ms >= mark.at_ms + GRACE_MS]
-            waits.append((min(later) - mark.at_ms) / 1000 if later else math.inf)
-        return max(waits)
+            waits[partition] = (min(later) - mark.at_ms) / 1000 if later else math.inf
+        return waits
 
 
 def _breaks(logs: Log[VerdictIssued]) -> int:

@@ -92,6 +92,7 @@ class LedgerReader:
         with contextlib.suppress(SchemaInvalidError, SchemaUnknownError):
             frame_id = self._codec.decode(message.value, FrameCaptured).frame_id if message.value else None
         self.results.frames[message.partition][message.offset] = frame_id
+        self.results.frame_ms[message.partition][message.offset] = message.timestamp
 
     def _verdict(self, message: Any) -> None:
         verdict = self._codec.decode(message.value, VerdictIssued)

@@ -18,7 +18,7 @@ from streams.chaos.soak import Soaked
 
 COLUMNS = (
     *("fault", "frames", "lost", "dupli-\ncates", "contra-\ndictions"),
-    *("order\nbreaks", "promise-1\nbreaks", "recovery\ns", ""),
+    *("order\nbreaks", "promise-1\nbreaks", "recovery\ns", "longest\nwait s", ""),
 )
 
 
@@ -42,7 +42,7 @@ def _cells(found: Outcome) -> list[str]:
         found.order_breaks,
         found.promise_1_breaks,
     )
-    return [found.fault, *map(str, counts), _seconds(found.recovery_s)]
+    return [found.fault, *map(str, counts), _seconds(found.recovery_s), f"{found.longest_wait_s:.1f}"]
 
 
 def _seconds(recovery_s: float | None) -> str:

@@ -64,6 +64,8 @@ async def run_fault(shared: Ground, fault: Fault) -> Outcome:
             found, evidence = await stage.read(), await stage.evidence()
             outcome = judge(fault.name, fault.limits, found, evidence)
             log.info("%s", outcome.to_json())
+            for mark in evidence.marks:
+                log.info("seconds by partition: %s", found.waits_s(mark))
             return outcome
     except Exception as error:  # of this fault alone: the others are still to be run
         log.exception("%s could not be run", fault.name)
@@ -71,7 +73,7 @@ async def run_fault(shared: Ground, fault: Fault) -> Outcome:
 
 
 def _not_run(fault: Fault, why: str, took_s: float) -> Outcome:
-    return Outcome(fault.name, 0, 0, 0, 0, 0, 0, None, 0, took_s, (f"it could not be run: {why}",))
+    return Outcome(fault.name, 0, 0, 0, 0, 0, 0, None, 0.0, 0, took_s, (f"it could not be run: {why}",))
 
 
 async def run_all(shared: Ground, faults: Sequence[Fault], say: Say) -> list[Outcome]:

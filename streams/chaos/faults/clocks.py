@@ -40,7 +40,7 @@ async def frame_clocks(stage: Stage) -> None:
     await stage.until_letters(refused)
 
 
-@fault("worker-clock", "the wall clocks of two workers jump an hour ahead and an hour back", workers=1)
+@fault("worker-clock", "the wall clocks of two workers jump an hour ahead and an hour back", wait_s=30, workers=1)
 async def worker_clock(stage: Stage) -> None:
     for hours in (1, -1):
         arguments = [

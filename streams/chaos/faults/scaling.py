@@ -11,7 +11,7 @@ from streams.chaos.stage import Stage
 PAST_SESSION_S = 14.0  # a group's session ends after 10 s (faust_app.py)
 
 
-@fault("scale", "workers from one to three and back to one", workers=1)
+@fault("scale", "workers from one to three and back to one; no frame waits for long", wait_s=30, workers=1)
 async def scale(stage: Stage) -> None:
     await asyncio.gather(stage.add_worker(), stage.add_worker())
     stage.cause_ended()
