@@ -45,7 +45,7 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
             setattr(consumer, f"_{option}", value)
         return consumer
 
-    async def seek_to_beginning(self, tps: Iterable[Any]) -> None:
+    async def begin_at_first(self, tps: Iterable[Any]) -> None:
         """Nothing of these was ever committed.
 
         aiokafka fetches from the moment of an assignment, and Faust drops what comes before it has sought; without a
@@ -73,7 +73,7 @@ class ReadCommittedConsumer(driver.Consumer):
         committed: dict[Any, Any] = dict(await super().seek_to_committed())
         starts: dict[Any, int] = dict(await app.starts(committed)) if app.starts else {}
         if fresh := [tp for tp, offset in committed.items() if offset is None and tp not in starts]:
-            await thread.seek_to_beginning(fresh)
+            await thread.begin_at_first(fresh)
         if starts:
             await self.seek_wait(starts)
         return committed | starts
