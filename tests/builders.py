@@ -245,6 +245,7 @@ class FakeTail:
 
     def __init__(self, *verdicts: VerdictIssued) -> None:
         self.verdicts = list(verdicts)
+        self.newest: dict[UUID, VerdictIssued] = {}
         self.asked: list[tuple[int, str, int]] = []
         self.gate = asyncio.Event()
         self.gate.set()

@@ -45,6 +45,7 @@ class PublishedVerdicts:
         self._lock = asyncio.Lock()
         self._blocks: list[_Block] | None = None  # in log order
         self._window: Verdicts = {}
+        self.newest: Mapping[UUID, VerdictIssued] = {}  # by id, those of the tail's last block; after the first `about`
         self._low, self._high = from_offset, float(from_offset)  # the frames that the window tells of all about
 
     async def about(self, offset: int) -> Verdicts:
@@ -63,6 +64,8 @@ class PublishedVerdicts:
         async with contextlib.aclosing(self._tail.blocks(self._partition)) as reading:
             async for read in reading:
                 ours = [found for found in read if found.record.source_topic == self._topic]
+                if not self.newest:
+                    self.newest = {found.record.verdict_id: found.record for found in reversed(ours)}
                 firsts = self._firsts(ours, self._from, math.inf)
                 if ours and not firsts:  # a block without any verdict, such as of aborted records, says nothing
                     break

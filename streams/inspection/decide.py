@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from schemas.records import Fallback, Finding, FrameCaptured, Mode, Outcome, Precision, Reason, Recipe, VerdictIssued
@@ -148,6 +148,17 @@ def late(recipe: Recipe | None, overdue_ms: float) -> Judgement:
 def rejected(reason: Reason, detail: str) -> Judgement:
     """A frame whose picture can't be inspected."""
     return Judgement(Outcome.ERROR, reason, detail[:DETAIL_MAX_CHARS])
+
+
+def copied(first: VerdictIssued, source: Source) -> VerdictIssued:
+    """The verdict of a frame that stands at `source` once more: what the first one got, where this one stands."""
+    return replace(
+        first,
+        source_topic=source.topic,
+        source_partition=source.partition,
+        source_offset=source.offset,
+        source_timestamp=source.timestamp,
+    )
 
 
 def issue(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from schemas.records import VerdictIssued
 from streams.inspection.budget import Budget
@@ -23,6 +24,8 @@ from streams.inspection.outbox import Entry, Outbox, Outputs, Sender
 
 class Known(Protocol):
     """The part of `bus.published.PublishedVerdicts` that inspection needs."""
+
+    newest: Mapping[UUID, VerdictIssued]
 
     async def about(self, offset: int) -> Mapping[VerdictAt, VerdictIssued]: ...
 
@@ -122,8 +125,9 @@ class Inspection:
 
     async def _handle(self, arrival: Arrival, assignment: _Assignment, slot: Slot[Entry]) -> None:
         try:
-            known = await (await assignment.known).about(arrival.source.offset)
-            outputs = await self._inspector.inspect(arrival, known)
+            known = await assignment.known
+            published = await known.about(arrival.source.offset)
+            outputs = await self._inspector.inspect(arrival, published, known.newest)
             assignment.outbox.decide(slot, outputs)
         except Exception as error:  # a bug or a broken part: without outputs the frame may not be acknowledged
             where = f"{arrival.source.topic}/{arrival.source.partition}@{arrival.source.offset}"

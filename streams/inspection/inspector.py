@@ -5,6 +5,7 @@ by a pure function or by a part given at start; this file only asks them in the 
 
     is it an event? ─ no ─▶ dead letter
     decided before? ─ yes ▶ the same verdict again
+    a copy?         ─ yes ▶ what the first one got
     still in time?  ─ no ─▶ the recipe's late_action
     picture there?  ─ no ─▶ ERROR and dead letter
     recipe, model?  ─ no ─▶ UNSURE, UNQUALIFIED
@@ -20,17 +21,21 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
+from uuid import UUID
 
 from models.preprocess import EncodedImage
 from schemas.bounds import MAX_ITEMS
 from schemas.codec import Codec, SchemaInvalidError, SchemaUnknownError
 from schemas.records import DeadLetter, DefectDetected, FrameCaptured, Header, Reason, Recipe, VerdictIssued
 from streams.errors import FrameRejectedError
+from streams.inspection.copies import Firsts
 from streams.inspection.decide import (
     Judgement,
     Provenance,
     Source,
     VerdictAt,
+    copied,
     issue,
     judge,
     late,
@@ -86,18 +91,36 @@ class Inspector:
         self._rooms = rooms
         self._pictures = pictures
         self.quarantine = quarantine or Quarantine()
+        self._firsts = Firsts()
         self._claims = asyncio.Semaphore(claims)
 
-    async def inspect(self, arrival: Arrival, published: Mapping[VerdictAt, VerdictIssued]) -> Outputs:
-        """Everything that one event leads to. `published` holds the verdicts that its partition has already."""
+    async def inspect(
+        self,
+        arrival: Arrival,
+        published: Mapping[VerdictAt, VerdictIssued],
+        newest: Mapping[UUID, VerdictIssued] = MappingProxyType({}),
+    ) -> Outputs:
+        """Everything that one event leads to.
+
+        `published` holds the verdicts that its partition has already about this frame and its neighbours, `newest` the
+        last ones that it had at the assignment, by their ids.
+        """
         try:
             frame = self._frame(arrival.value)
         except FrameRejectedError as error:
             return Outputs(dead_letter=dead_letter(arrival, Reason(error.reason), error.detail))
-        known = published.get((arrival.source.offset, verdict_id(frame.frame_id, frame.attempt)))
+        decision = verdict_id(frame.frame_id, frame.attempt)
+        known = published.get((arrival.source.offset, decision))
         if known:
+            self._firsts.remember(known)
             return await self._again(arrival, frame, known)
-        return await self._decided(arrival, frame)
+        if first := newest.get(decision) or await self._firsts.of(decision):
+            return Outputs(verdict=copied(first, arrival.source))
+        with self._firsts.deciding(decision) as verdict:
+            outputs = await self._decided(arrival, frame)
+            assert outputs.verdict is not None, "a frame gets a verdict"
+            verdict.set_result(outputs.verdict)
+        return outputs
 
     def _frame(self, value: bytes | None) -> FrameCaptured:
         if value is None:
