@@ -50,6 +50,7 @@ class Limits:
 
     recovery_s: float = 30.0
     duplicates: int | None = None  # None: as many as come, since each carries the first one's id
+    promise_1: bool = True  # False where the cause itself commits past frames
     wait_s: float | None = None  # of any frame for its result; None: as long as the cause takes
     drain_s: float = 90.0  # until every frame has its answer, from the end of the load
 
@@ -78,6 +79,7 @@ def fault(
     recovery_s: float = 30.0,
     duplicates: int | None = None,
     wait_s: float | None = None,
+    promise_1: bool = True,
     **options: Any,
 ) -> Callable[[Cause], Cause]:
     """Register an async function as a fault; `options` are fields of `Fault`."""
@@ -85,7 +87,9 @@ def fault(
     def register(cause: Cause) -> Cause:
         if name in FAULTS:
             raise ValueError(f"there are two faults {name!r}")
-        FAULTS[name] = Fault(name, help, cause, Limits(recovery_s, duplicates, wait_s), **options)
+        FAULTS[name] = Fault(
+            name, help, cause, Limits(recovery_s, duplicates, wait_s=wait_s, promise_1=promise_1), **options
+        )
         return cause
 
     return register

@@ -94,7 +94,10 @@ def _broken(outcome: Outcome, limits: Limits) -> list[str]:
         (outcome.lost, "frames were lost"),
         (outcome.contradictions, "verdicts contradict one another"),
         (outcome.order_breaks, "events left their station's order"),
-        (outcome.promise_1_breaks, "offsets were committed before their result could be read"),
+        (
+            outcome.promise_1_breaks if limits.promise_1 else 0,
+            "offsets were committed before their result could be read",
+        ),
     ):
         if count:
             problems.append(f"{count} {what}")

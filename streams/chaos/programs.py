@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streams.commands.children import CLI, Child, leashed, run_module
@@ -37,9 +37,15 @@ class Programs:
         await child.start()
         return child
 
-    def once(self, name: str, arguments: Sequence[str], data_dir: Path | None = None) -> OneShot:
-        """`lineside ARGUMENTS` as a process that is not started again."""
-        environment = to_environment(self._settings)
+    def once(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        data_dir: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> OneShot:
+        """`lineside ARGUMENTS` as a process that is not started again; `environment` beside the settings."""
+        environment = to_environment(self._settings) | dict(environment or {})
         if data_dir:
             environment["LINESIDE_DATA_DIR"] = str(data_dir)
         program = OneShot(arguments, environment, self._logs / f"{name}.log")

@@ -41,6 +41,7 @@ class LogReader:
         self._settings = settings
         self._takes = {settings.topic_prefix + topic.name: take for topic, take in takes.items()}
         self._next: dict[TopicPartition, int] = {}
+        self.partitions = settings.partitions  # of every topic keyed by station
 
     async def read_on(self) -> None:
         """Hand over everything that is new. Raises one of OUTAGE where Kafka is away."""
@@ -52,7 +53,7 @@ class LogReader:
             await stop_consumer(consumer)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        partitions = {t.name: self._settings.partitions if t.by_station else 1 for t in TOPICS.values()}
+        partitions = {t.name: self.partitions if t.by_station else 1 for t in TOPICS.values()}
         short = {name: name.removeprefix(self._settings.topic_prefix) for name in self._takes}
         tps = [TopicPartition(name, p) for name in self._takes for p in range(partitions[short[name]])]
         ends = await consumer.end_offsets(tps)
@@ -82,6 +83,15 @@ class LedgerReader:
             PARTS: self._part,
         }
         self._reader = LogReader(settings, {topic: takes[topic] for topic in topics})
+
+    @property
+    def partitions(self) -> int:
+        """How many of each topic keyed by station are read."""
+        return self._reader.partitions
+
+    @partitions.setter
+    def partitions(self, count: int) -> None:
+        self._reader.partitions = count
 
     async def read_on(self) -> Results:
         await self._reader.read_on()

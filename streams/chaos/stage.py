@@ -130,6 +130,20 @@ class Stage:
         """Let time pass under load; `seconds` as the size of the run says, unless given."""
         await asyncio.sleep(self.size.calm_s if seconds is None else seconds)
 
+    @property
+    def results(self) -> Results:
+        """The ledger as of the last look."""
+        return self._ledger.results
+
+    @property
+    def busy_partitions(self) -> set[int]:
+        """Partitions that have had frames."""
+        return {partition for partition, log in self.results.frames.items() if log}
+
+    def partitions_grew(self, count: int) -> None:
+        """From now on the ledger reads so many."""
+        self._ledger.partitions = count
+
     def cause_ended(self, partitions: Collection[int] | None = None) -> None:
         """From now on recovery is measured, of all partitions under load or those given."""
         self._marks.append(Mark(int(time.time() * 1000), tuple(partitions or self.load.partitions)))

@@ -20,7 +20,7 @@ async def twin_gateways(stage: Stage) -> None:
     done, _ = await asyncio.wait((one, two), return_when=asyncio.FIRST_COMPLETED, timeout=60)
     loser = second if two in done else first
     stage.expect(done and done.pop().result() == 2, f"neither was refused: {loser.output()[-300:]}")
-    stage.expect("already driven by another gateway" in loser.output(), f"it did not say why: {loser.output()[-300:]}")
+    stage.expect("by another gateway process" in loser.output(), f"it did not say why: {loser.output()[-300:]}")
     await asyncio.gather(first.stop(), second.stop())
 
     elsewhere = [stage.settings.data_dir / f"machine-{number}" for number in (1, 2)]
