@@ -7,6 +7,7 @@ started again. Knows no topic.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 
@@ -65,5 +66,6 @@ class BrokerKeeper:
             log.warning("Kafka is back at %s", await asyncio.shield(starting))
         except asyncio.CancelledError:  # a thread can't be cancelled, but what it waits for can be ended
             await asyncio.to_thread(self._broker.kill)
-            await asyncio.wait([starting])
+            with contextlib.suppress(LinesideError):
+                await starting
             raise
