@@ -20,6 +20,8 @@ from streams.chaos.soak import SoakPlan, soak
 from streams.commands.ui import Ui
 from streams.settings import Settings
 
+FILE_WIDTH = 110  # columns of a table that goes to a file
+
 
 @dataclass(frozen=True, slots=True)
 class ChaosOptions:
@@ -65,6 +67,8 @@ async def run_chaos(settings: Settings, options: ChaosOptions) -> bool:
 async def _run(folder: Path, options: ChaosOptions, faults: Sequence[Fault], ui: Ui) -> dict[str, Any]:
     """The report as JSON; shown as a table on the way."""
     console = Console(stderr=options.as_json)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
     making = ground(folder, options.model_dir, options.size, options.rate_per_s, options.workers)
     async with making as shared:
         if options.soak_s is not None:
