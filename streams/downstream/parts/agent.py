@@ -37,11 +37,11 @@ def attach(app: faust.App, topic_name: str, accept: Accept, release: Release) ->
         await app.consumer.commit()
 
 
-async def unread(app: faust.App) -> dict[int, int]:
+async def unread(app: Any) -> dict[int, int]:
     """How many offsets of each assigned partition are ready and not fetched; those unknown just now are left out."""
     consumer: Any = app.consumer
     found: dict[int, int] = {}
     with suppress(ConsumerNotStarted, RuntimeError):  # before the first and during a rebalance
-        for tp in consumer.assignment():
+        for tp in consumer.assignment() - app.held:
             found[tp.partition] = await consumer._thread.unread(tp)
     return found
