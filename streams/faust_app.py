@@ -142,7 +142,7 @@ class LinesideApp(faust.App):
         consumer: Any = self.consumer
         found: dict[Any, int] = {}
         with suppress(ConsumerNotStarted, RuntimeError):  # before the first and during a rebalance
-            for tp in consumer.assignment():
+            for tp in consumer.assignment() - self.held:
                 found[tp] = await consumer._thread.unread(tp)
         return found
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from streams.bus.admin import partition_counts
@@ -25,12 +25,19 @@ class Holding:
     """Of one app; `needs` are the full names of the topics that are written to by partition number."""
 
     def __init__(
-        self, app: Any, bootstrap: str, needs: Sequence[str], on_change: Callable[[int], None] = lambda held: None
+        self,
+        app: Any,
+        bootstrap: str,
+        needs: Sequence[str],
+        on_change: Callable[[int], None] = lambda held: None,
+        before_reading: Callable[[frozenset[int]], Awaitable[None]] | None = None,
     ) -> None:
+        """`on_change` is told how many are held; `before_reading` is awaited before held partitions are read."""
         self._app = app
         self._bootstrap = bootstrap
         self._needs = tuple(needs)
         self._on_change = on_change
+        self._before_reading = before_reading
         self._said_s = 0.0
         self._watching: asyncio.Task[None] | None = None
 
@@ -67,9 +74,11 @@ class Holding:
                 self._say(counts)
 
     async def _let_go(self, free: frozenset[Any]) -> None:
+        mine = free & self._app.consumer.assignment()
+        if self._before_reading:
+            await self._before_reading(frozenset(tp.partition for tp in mine))
         self._app.held -= free
         self._on_change(len(self._app.held))
-        mine = free & self._app.consumer.assignment()
         await self._fetching("resume", mine)
         self._app.consumer.resume_partitions(mine)
         log.warning("partitions %s are read again: their topics have grown", sorted(tp.partition for tp in free))

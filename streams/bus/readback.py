@@ -80,6 +80,12 @@ class TopicTail(Generic[R_co]):
             finally:
                 self._consumer.pause(tp)  # else it would go on fetching
 
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        """The offset of the first record that is still there, and the one behind the last that can be read."""
+        tp = TopicPartition(self._topic, partition)
+        begins, ends = await self._consumer.beginning_offsets([tp]), await self._consumer.end_offsets([tp])
+        return begins[tp], ends[tp]
+
     async def read(self, partition: int, low: int, high: int) -> list[Found[R_co]]:
         """The records at offsets `low` to `high` (exclusive) that are still there, in log order."""
         async with self._lock:

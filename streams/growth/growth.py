@@ -99,16 +99,19 @@ class Growth:
 
     async def _grow_frames(self, todo: Plan, report: Report) -> None:
         now, began_s = todo.frames or 0, time.monotonic()
-        try:
-            async with asyncio.timeout(self._timeout_s), self._pause.held(lambda: now):
-                await self._wait_for_gateways(report)
-                await self._drain(report)
-                if not self._pause.safe:
-                    raise OperatorError("Kafka did not confirm that the pause goes on, so gateways may have gone on")
-                await self._ground.grow({self._ground.frames: now}, report.target)
-                now = report.target
-        except TimeoutError:
-            raise OperatorError(await self._why_not()) from None
+        async with self._pause.held(lambda: now):
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._wait_for_gateways(report)
+                    await self._drain(report)
+            except TimeoutError:
+                raise OperatorError(await self._why_not()) from None
+            if not self._pause.safe:
+                raise OperatorError(
+                    "Kafka did not confirm that the pause goes on, so gateways may have gone on; run it again"
+                )
+            await self._ground.grow({self._ground.frames: now}, report.target)
+            now = report.target
         report.grown.append(self._ground.frames)
         report.paused_s = time.monotonic() - began_s
         self._say(f"frames has {report.target} partitions; gateways go on after {report.paused_s:.1f} s")
@@ -143,6 +146,7 @@ class Growth:
         reasons = [f"{name} has not answered" for name in sorted(await self._pause.missing())]
         if words := _words(await self._ground.waits()):
             reasons.append(f"{words} (does `lineside worker` run?)")
+        await asyncio.sleep(QUIET_S)
         if await self._ground.frame_ends() != ends:
             reasons.append("frames still come, from a producer that is no gateway of ours; stop it meanwhile")
         return (

@@ -20,6 +20,8 @@ from streams.bus.admin import partition_counts
 from streams.bus.subscriber import Received, subscribe_events
 from streams.capture.gateway import Counts
 from streams.capture.source import Camera, Shot
+from streams.downstream.parts.service import PartsService
+from streams.downstream.statistics.service import StatisticsService
 from streams.gateway_app import run_gateway
 from streams.settings import Settings
 from streams.topics import FRAMES, TOPICS, VERDICTS, Topic
@@ -95,6 +97,21 @@ async def gateways(settings: Settings, *lines: Line) -> AsyncIterator[list[Runni
         for one in running:
             one.line.stopped.set()
         await asyncio.gather(*(one.task for one in running if one.task))
+
+
+@contextlib.asynccontextmanager
+async def running(service: PartsService | StatisticsService) -> AsyncIterator[None]:
+    """A service that is told to stop at the end."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(service.run(stop, ready.set))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
 
 
 async def alter(settings: Settings, topic: Topic, partitions: int) -> None:

@@ -69,8 +69,8 @@ async def test_another_number_of_partitions_stops_the_start_with_the_fix(bootstr
         await ensure_topics(bootstrap, [spec])
 
     assert str(raised.value) == (
-        f"topic {spec.name}: the number of partitions must be 3, is 2; choose another LINESIDE_TOPIC_PREFIX,"
-        " set LINESIDE_PARTITIONS to what is there, or delete the topic"
+        f"topic {spec.name}: the number of partitions must be 3, is 2; run `lineside topics --grow 3`, or"
+        " set LINESIDE_PARTITIONS=2"
     )
 
 

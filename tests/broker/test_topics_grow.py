@@ -8,10 +8,8 @@ topics    4 partitions  derived 6 … all decided … frames 6
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -31,7 +29,7 @@ from streams.downstream.statistics.service import StatisticsService
 from streams.errors import CallerError, OperatorError
 from streams.settings import Settings
 from streams.topics import DEADLETTERS, DEFECTS, FRAMES, GATES, PARTS, TOPICS, VERDICTS, topic_specs
-from tests.broker.growing import Line, alter, counts, everything, gateways, outcome
+from tests.broker.growing import Line, alter, counts, everything, gateways, outcome, running
 from tests.broker.running import prepared, publish, running_worker, until_lag_is_zero
 from tests.builders import frame
 
@@ -47,20 +45,6 @@ async def settings(bootstrap: str, topic_prefix: str, tmp_path: Path) -> Setting
 @pytest.fixture
 def ui() -> Ui:
     return Ui(Console(quiet=True))
-
-
-@contextlib.asynccontextmanager
-async def running(service: PartsService | StatisticsService) -> AsyncIterator[None]:
-    stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(service.run(stop, ready.set))
-    waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    try:
-        yield
-    finally:
-        stop.set()
-        await task
 
 
 async def test_partitions_are_added_under_load_and_no_frame_is_lost_and_no_order_breaks(

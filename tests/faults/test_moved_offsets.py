@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from prometheus_client import CollectorRegistry
 
 from streams.bus import published, readback
 from streams.bus.offsets import end_offsets
 from streams.bus.subscriber import subscribe_events
+from streams.downstream.parts.service import PartsService
+from streams.downstream.statistics.service import StatisticsService
 from streams.inspection import starts
 from streams.settings import Settings
-from streams.topics import FRAMES, VERDICTS
+from streams.topics import FRAMES, LINE_STATS, PARTS, VERDICTS
+from tests.broker.growing import running
 from tests.broker.running import inspected, prepared, publish, running_worker, until_lag_is_zero
 from tests.builders import FakeEngine, frame
 from tests.faults.ledger import results
@@ -185,3 +190,63 @@ async def test_frames_deleted_under_a_running_worker_are_counted_too(
     assert set(range(350, 400)) <= decided
     assert worker.metrics.gone._value.get() == 400 - len(decided) > 100
     assert "were deleted before they were inspected" in caplog.text
+
+
+async def parts_made(settings: Settings) -> Counter[str | None]:
+    """How often each part was decided."""
+    found = subscribe_events(PARTS.name, "earliest", settings=settings, follow=False)
+    return Counter([event.record.part_id async for event in found])
+
+
+@pytest.mark.parametrize("how", ["to the latest", "forgotten"])
+async def test_parts_are_decided_once_and_all_where_their_groups_offsets_moved(settings: Settings, how: str) -> None:
+    made = [frame(number, line=f"l{number % 6}", part_id=f"P{number}") for number in range(200)]
+    await inspected(settings, made[:120])
+    async with running(PartsService(settings, CollectorRegistry())):
+        async with asyncio.timeout(RECOVERY_S):
+            while len(await parts_made(settings)) < 120:
+                await asyncio.sleep(0.2)
+    await inspected(settings, made[120:])
+    if how == "forgotten":
+        await forget(settings, "parts")
+    else:
+        ends = await end_offsets(settings.bootstrap, settings.topic_prefix + VERDICTS.name)
+        await commit(settings, "parts", VERDICTS, ends)
+    async with running(PartsService(settings, CollectorRegistry())):
+        async with asyncio.timeout(RECOVERY_S):
+            while len(await parts_made(settings)) < 200:
+                await asyncio.sleep(0.2)
+    assert set((await parts_made(settings)).values()) == {1}
+
+
+async def counted(settings: Settings) -> int:
+    """Frames in all windows, by the newest revision of each."""
+    newest = {}
+    async for event in subscribe_events(LINE_STATS.name, "earliest", settings=settings, follow=False):
+        window = event.record
+        newest[window.line, window.window_start, window.partition] = window.frames
+    return sum(newest.values())
+
+
+@pytest.mark.parametrize("how", ["to the latest", "forgotten"])
+async def test_statistics_count_every_frame_once_where_their_groups_offsets_moved(settings: Settings, how: str) -> None:
+    settings = dataclasses.replace(settings, window_s=2, lateness_s=3)
+    deaths: list[str] = []
+    await inspected(settings, frames(0, 120))
+    async with running(StatisticsService(settings, deaths.append)):
+        async with asyncio.timeout(RECOVERY_S):
+            while await counted(settings) < 120:
+                await asyncio.sleep(0.2)
+    await inspected(settings, frames(120, 200))
+    if how == "forgotten":
+        await forget(settings, "statistics")
+    else:
+        ends = await end_offsets(settings.bootstrap, settings.topic_prefix + VERDICTS.name)
+        await commit(settings, "statistics", VERDICTS, ends)
+    async with running(StatisticsService(settings, deaths.append)):
+        async with asyncio.timeout(RECOVERY_S):
+            while await counted(settings) < 200:
+                await asyncio.sleep(0.2)
+        await asyncio.sleep(1)
+    assert await counted(settings) == 200
+    assert deaths == []

@@ -14,10 +14,12 @@ from schemas.records import AlarmRaised, Event, PartDecided, VerdictIssued
 from streams.bus.readback import Found, TopicTail
 from streams.downstream.parts.assembler import REMEMBERED_PARTS, Seen
 from streams.downstream.parts.partition import Before
+from streams.downstream.parts.starts import start_of
 from streams.topics import ALARMS, PARTS, VERDICTS
 
 VERDICTS_READ = 1024  # before the first one: where each camera was
 ALARMS_READ = 8192  # of all stations
+PARTS_AT_ONCE = 32  # looked at in search of the newest
 
 R = TypeVar("R", bound=Event)
 
@@ -47,6 +49,13 @@ class PartsHistory:
             verdicts=[Seen(v.record, v.offset, v.timestamp) for v in verdicts if not v.record.simulated],
             alarms=list(alarms.values()),
         )
+
+    async def start_at(self, partition: int, committed: int | None) -> int:
+        """Where `verdicts` is to be read from; the committed offset, unless that was moved or lost."""
+        found = await self._parts.last(partition, lambda part: bool(part.views), PARTS_AT_ONCE)
+        decided = max((view.verdict_offset for view in found.record.views), default=None) if found else None
+        begin, end = await self._verdicts.bounds(partition)
+        return start_of(committed, begin, end, decided)
 
     async def _decided(self, partition: int, first: int) -> list[PartDecided]:
         """At least the last REMEMBERED_PARTS decisions, and on until a block has none about `first` or later."""

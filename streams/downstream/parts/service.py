@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -23,10 +23,11 @@ from streams.downstream.parts.history import PartsHistory
 from streams.downstream.parts.metrics import PartsMetrics
 from streams.faust_app import faust_app, why_it_gave_up
 from streams.health import Work
+from streams.holding import Holding
 from streams.inspection.recipes import RecipeBook
 from streams.inspection.watchdog import Watchdog, end_process
 from streams.settings import Settings
-from streams.topics import RECIPES, VERDICTS
+from streams.topics import DEADLETTERS, PARTS, RECIPES, VERDICTS
 
 log = logging.getLogger(__name__)
 TICK_S = 0.1
@@ -46,6 +47,9 @@ class PartsService:
         metrics = PartsMetrics(registry)
         self.assembly = Assembly(codec, self._timeout_ms, self._history, self._publisher, metrics, end_process)
         self._faust = faust_app(settings, "parts")
+        self._faust.starts = self._starts
+        needs = [prefix + topic.name for topic in (PARTS, DEADLETTERS)]
+        self._holding = Holding(self._faust, settings.bootstrap, needs)
         attach(self._faust, prefix + VERDICTS.name, self.assembly.accept, self.assembly.release)
         self._outstanding = False
         self._unread = 0
@@ -65,6 +69,7 @@ class PartsService:
             await self._faust.start()
             self._watchdog.start()
             stack.callback(self._watchdog.stop)
+            stack.callback(self._holding.stop)
             ticking = asyncio.create_task(self._tick())
             on_ready()
             await _first(stop.wait(), self._faust._crashed.wait(), self._control.wait(), ticking)
@@ -79,6 +84,17 @@ class PartsService:
             await asyncio.wait_for(self._faust.stop(), STOP_TIMEOUT_S)
         except TimeoutError:
             end_process(f"Faust did not stop within {STOP_TIMEOUT_S:.0f} s")
+
+    async def _starts(self, committed: Mapping[Any, int | None]) -> dict[Any, int]:
+        """Where each partition of a new assignment is read from, whatever was done to the group's offsets."""
+        await self._holding.assigned(committed)
+        starts = {}
+        for tp, offset in committed.items():
+            start = await self._history.start_at(tp.partition, offset)
+            if start != (offset or 0):
+                log.warning("%s partition %d: reading from %d, committed is %s", *tp, start, offset)
+                starts[tp] = start
+        return starts
 
     async def _tick(self) -> None:
         """Time passes also where nothing comes; and the watchdog learns whether anything moves."""

@@ -56,6 +56,28 @@ class Rebuilder:
             await self.learn(book, charted_from(min(numbers)))
         return book
 
+    async def starts(self, partition: int, committed: Mapping[str, int | None]) -> dict[str, int]:
+        """Where verdicts and parts are read from, by topic's name: behind the last one that a published window counts.
+
+        Not at the committed offsets, which people may have moved: `book` reads again what is before.
+        """
+        begin, end = await self.log.bounds(LINE_STATS, partition)
+        windows: list[LineWindow] = []
+        await self.log.read(
+            LINE_STATS, partition, max(begin, end - BLOCK), end, lambda received: windows.append(received.record)
+        )
+        counted = {
+            VERDICTS: max((window.through_offset for window in windows), default=-1),
+            PARTS: max((window.through_part_offset for window in windows), default=-1),
+        }
+        found = {}
+        for topic, last in counted.items():
+            if topic.name in committed:
+                low, high = await self.log.bounds(topic, partition)
+                following = last + 1 if last >= 0 or not windows else committed[topic.name] or low
+                found[topic.name] = following if low <= following <= high else low
+        return found
+
     async def learn(self, book: PartitionBook, number: int) -> None:
         """Tells a book of the revisions published of all windows from `number` on."""
         low = await self.log.offset_at(LINE_STATS, book.partition, from_ms(number * self.rule.width_ms))

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,6 +33,7 @@ from streams.downstream.statistics.secret_alarms import SecretAlarms
 from streams.downstream.statistics.windows import Station, WindowRule
 from streams.faust_app import faust_app, why_it_gave_up
 from streams.health import Work
+from streams.holding import Holding
 from streams.inspection.watchdog import end_process
 from streams.settings import Settings
 from streams.topics import ALARMS, LINE_STATS, OUTCOMES, PARTS, SAMPLES, VERDICTS, station_key
@@ -89,6 +90,10 @@ class StatisticsService:
         self._unread = 0
         self._taken = 0
         self._faust = faust_app(settings, GROUP, GATHER_MS)
+        self._faust.starts = self._starts
+        needs = [self._prefix + topic.name for topic in (LINE_STATS, VERDICTS, PARTS)]
+        self._holding = Holding(self._faust, settings.bootstrap, needs, before_reading=self._take_up)
+        self._begun: asyncio.Future[dict[int, dict[str, int]]] | None = None  # where each partition is read from
         attach(self._faust, (self._prefix + VERDICTS.name, self._prefix + PARTS.name), self.accept)
         on_assignments(self._faust, self._assigned, self._revoked)
 
@@ -102,6 +107,7 @@ class StatisticsService:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._publisher)
             await stack.enter_async_context(self._history)
+            stack.callback(self._holding.stop)
             for control in self._controls:
                 await stack.enter_async_context(control)
                 await control.caught_up()
@@ -149,7 +155,25 @@ class StatisticsService:
             await self._publish_due(held)
 
     async def _assigned(self, partitions: frozenset[int]) -> None:
-        self._rebuilding = asyncio.create_task(self._rebuild(partitions))
+        self._begun = asyncio.get_running_loop().create_future()
+        self._rebuilding = asyncio.create_task(self._rebuild(partitions, self._begun))
+
+    async def _starts(self, committed: Mapping[Any, int | None]) -> dict[Any, int]:
+        """Where each partition of a new assignment is read from, whatever was done to the group's offsets."""
+        await self._holding.assigned(committed)
+        offsets: dict[int, dict[str, int | None]] = {}
+        for tp, offset in committed.items():
+            offsets.setdefault(tp.partition, {})[tp.topic.removeprefix(self._prefix)] = offset
+        begun = {
+            partition: await self._rebuilder.starts(partition, found)
+            for partition, found in offsets.items()
+            if partition not in {tp.partition for tp in self._faust.held}
+        }
+        if self._begun and not self._begun.done():
+            self._begun.set_result(begun)
+        return {
+            tp: begun[tp.partition][tp.topic.removeprefix(self._prefix)] for tp in committed if tp.partition in begun
+        }
 
     async def _revoked(self) -> None:
         """What is unpublished goes out before another worker reads it back."""
@@ -162,11 +186,14 @@ class StatisticsService:
         self._held = {}
         self._ends = {VERDICTS.name: {}, PARTS.name: {}}  # who gets a partition again must look at its end again
 
-    async def _rebuild(self, partitions: frozenset[int]) -> None:
+    async def _take_up(self, partitions: frozenset[int]) -> None:
+        """Partitions that were held: nothing of them is published, they are read from their beginning."""
+        for partition in partitions:
+            self._held.setdefault(partition, _Held(await self._rebuilder.book(partition, {})))
+
+    async def _rebuild(self, partitions: frozenset[int], begun: asyncio.Future[dict[int, dict[str, int]]]) -> None:
         try:
-            committed = {t.name: await self._history.committed(self._prefix + GROUP, t) for t in (VERDICTS, PARTS)}
-            for partition in sorted(partitions):
-                offsets = {name: found[partition] for name, found in committed.items() if partition in found}
+            for partition, offsets in sorted((await begun).items() if partitions else ()):
                 self._held[partition] = _Held(await self._rebuilder.book(partition, offsets))
         except Exception as error:
             self._die(f"rebuilding statistics failed: {error!r}")
