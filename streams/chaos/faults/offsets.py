@@ -1,4 +1,4 @@
-"""What people do to a group's offsets and to the log: moved to the end, lost, deleted below them. All is inspected still."""
+"""What people do to a group's offsets and to the log: moved to the end, to the beginning, deleted below them."""
 
 from __future__ import annotations
 
