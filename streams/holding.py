@@ -74,7 +74,8 @@ class Holding:
                 self._say(counts)
 
     async def _let_go(self, free: frozenset[Any]) -> None:
-        mine = free & self._app.consumer.assignment()
+        assigned = self._app.consumer.assignment()
+        mine = frozenset(tp for tp in free if tp in assigned)  # of aiokafka's own type, not Faust's equal one
         if self._before_reading:
             await self._before_reading(frozenset(tp.partition for tp in mine))
         self._app.held -= free
