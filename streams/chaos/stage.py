@@ -33,7 +33,7 @@ from streams.commands.children import Child
 from streams.settings import Settings
 from streams.topics import DEADLETTERS, DEFECTS, FRAMES, PARTS, VERDICTS, topic_specs
 
-LOOK_S = 0.5
+LOOK_S = 1.0
 FLOW_S = 120.0  # until every partition has had a verdict, at the start
 READY_S = 120.0
 

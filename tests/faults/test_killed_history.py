@@ -17,7 +17,10 @@ import pytest
 from models.artifact import load_artifact, save_artifact
 from streams.archive.catalogue import Catalogue
 from streams.archive.tables import PICTURES, TABLES
+from streams.bus.offsets import end_offsets
+from streams.errors import CallerError
 from streams.replay.runs import open_run
+from streams.replay.topics import replay_topic
 from streams.settings import Settings, to_environment
 from tests.archived import archive
 from tests.broker.running import prepared
@@ -47,10 +50,34 @@ def killed_until_done(settings: Settings, arguments: list[str], delays: list[flo
             except subprocess.TimeoutExpired:
                 process.kill()
                 assert process.wait() == -signal.SIGKILL
+                assert delay is not None, "it was to end, and went on for 120 s"
                 kills += 1
                 continue
             assert status == 0, (settings.data_dir / "killed.log").read_text()[-3000:]
     return kills
+
+
+async def killed_after(settings: Settings, arguments: list[str], run: str, counts: list[int]) -> None:
+    """Runs a replay again and again and kills it each time as soon as it has so many verdicts on its topic."""
+    topic = settings.topic_prefix + replay_topic(run).name
+    environment = {**os.environ, **to_environment(settings)}
+    for count in counts:
+        with (settings.data_dir / "killed.log").open("ab") as log:
+            process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
+        try:
+            async with asyncio.timeout(120):
+                while await published(settings, topic) < count:
+                    assert process.poll() is None, f"it ended before its verdict {count}"
+        finally:
+            process.kill()
+            assert await asyncio.to_thread(process.wait) == -signal.SIGKILL
+
+
+async def published(settings: Settings, topic: str) -> int:
+    try:
+        return sum((await end_offsets(settings.bootstrap, topic)).values())
+    except CallerError:  # it makes its topic when it starts
+        return 0
 
 
 @pytest.mark.timeout(600)
@@ -80,10 +107,8 @@ async def test_archive_replay_and_compare_killed_anywhere_end_as_undisturbed(
 
     replay = ["-m", "streams.cli", "replay", "--model", str(model), "--recipe", "model", "--precision", "fp32", "--run"]
     await asyncio.to_thread(killed_until_done, settings, [*replay, "calm", "--workers", "2"], [])
-    kills = await asyncio.to_thread(
-        killed_until_done, settings, [*replay, "storm"], [3.0 + dice.random() * 6 for _ in range(KILLS)]
-    )
-    assert kills >= 2
+    await killed_after(settings, [*replay, "storm"], "storm", [1 + n * FRAMES // KILLS for n in range(KILLS)])
+    await asyncio.to_thread(killed_until_done, settings, [*replay, "storm"], [])
     calm, storm = (open_run(run, settings).to_arrow().select(DECISION) for run in ("calm", "storm"))
     assert storm.num_rows == FRAMES
     without_id = [name for name in DECISION if name != "verdict_id"]
