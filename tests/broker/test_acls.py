@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Collection
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -13,6 +14,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFai
 from streams.bus.access import add_rules, rules_in_force
 from streams.bus.admin import ensure_topics, require_topics
 from streams.bus.connect import partitions_of
+from streams.bus.offsets import end_offsets
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.bus.security import kafka_options
@@ -23,8 +25,10 @@ from streams.replay.topics import replay_topic, spec_of
 from streams.roles import ROLES, Rule, rules
 from streams.settings import Settings
 from streams.topics import RECIPES, TOPICS, VERDICTS, topic_specs
+from tests.broker.running import publish, running_worker
 from tests.broker.secured import Secured, lineside, one_sentence
-from tests.builders import recipe
+from tests.broker.test_replay import replayed
+from tests.builders import frame, recipe
 
 RUN = "trial"
 MUST_NOT_WRITE = {
@@ -130,6 +134,23 @@ async def test_a_replayer_makes_and_fills_topics_of_replays_alone(secured: Secur
     other = spec_of(replay_topic(RUN), f"{topic_prefix}no-", 1, 1, 1)
     with pytest.raises(CallerError, match="let someone with the right create it"):
         await ensure_topics(settings.bootstrap, [other])
+
+
+async def test_frames_are_sent_inspected_and_replayed_by_three_that_may_do_nothing_else(
+    secured: Secured, topic_prefix: str, tmp_path: Path
+) -> None:
+    await secured.prepared(topic_prefix)
+    gateway, inspector, replayer, auditor = (
+        secured.settings(role, topic_prefix, archive=str(tmp_path / "archive"), frame_store=str(tmp_path / "frames"))
+        for role in ("gateway", "inspector", "replayer", "auditor")
+    )
+    await publish(gateway, [frame(number) for number in range(20)])
+    async with running_worker(inspector), asyncio.timeout(60):
+        while sum((await end_offsets(auditor.bootstrap, topic_prefix + VERDICTS.name)).values()) < 20:
+            await asyncio.sleep(0.1)
+    verdicts = await replayed(replayer, RUN)
+    assert {(verdict["run"], verdict["simulated"]) for verdict in verdicts} == {(RUN, True)}
+    assert len(verdicts) == 20
 
 
 @pytest.mark.parametrize(
