@@ -39,8 +39,9 @@ def quieten() -> None:
 
 def leave_out_what_is_raised() -> None:
     """A right that is missing is raised to whoever reads, who says it in one sentence."""
-    logging.getLogger("aiokafka.consumer.fetcher").addFilter(_is_not_raised)
+    for name in ("aiokafka.consumer.fetcher", "aiokafka.producer.sender"):
+        logging.getLogger(name).addFilter(_is_not_raised)
 
 
 def _is_not_raised(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("Not authorized")
+    return not str(record.msg).startswith(("Not authorized", "Unexpected error during InitProducerId"))
