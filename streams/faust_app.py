@@ -19,6 +19,7 @@ from mode.utils.queues import ThrowableQueue
 
 from streams.bus.connect import gathering
 from streams.bus.refusals import not_allowed
+from streams.bus.rights import require_membership
 from streams.bus.security import connection_options
 from streams.errors import OperatorError
 from streams.settings import Settings
@@ -129,10 +130,17 @@ class NoTables(TableManager):
 class LinesideApp(faust.App):
     """Faust as Lineside needs it: committed reads and a buffer bounded in bytes."""
 
+    bootstrap = ""
     buffer_max_bytes = 64 << 20
     gather_ms = 0
     starts: Starts | None = None
     held: frozenset[Any] = frozenset()  # topics and partitions that are not read for now; see `holding.py`
+
+    async def start(self) -> None:
+        """As Faust's; NotAllowedError without the rights to its group and topics, for which Faust waits in silence."""
+        topics = {topic for agent in self.agents.values() for topic in agent.channel.topics}
+        await require_membership(self.bootstrap, self.conf.id, sorted(topics))
+        await super().start()
 
     def _new_transport(self) -> Any:
         return ReadCommittedTransport(self.conf.broker_consumer, self)
@@ -212,6 +220,7 @@ def faust_app(settings: Settings, name: str, gather_ms: int = 0) -> LinesideApp:
         stream_buffer_maxsize=settings.buffer_messages,
         stream_wait_empty=True,
     )
+    app.bootstrap = settings.bootstrap
     app.gather_ms = gather_ms
     app.buffer_max_bytes = max(settings.inflight_max_bytes // 4, 2 * FRAMES.max_message_bytes)
     return app

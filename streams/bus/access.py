@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from streams.bus.security import read_password
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def set_passwords(bootstrap: str, passwords: Mapping[str, str]) -> None:
-    """Makes the users that are missing and gives each its password. Blocks."""
+    """Makes the users that are missing and gives each its password, which counts soon after this returns. Blocks."""
     admin, kafka = _client(bootstrap)
     info = kafka.ScramCredentialInfo(kafka.ScramMechanism.SCRAM_SHA_512, ITERATIONS)
     wanted = [kafka.UserScramCredentialUpsertion(user, info, password.encode()) for user, password in passwords.items()]
@@ -71,17 +72,19 @@ def add_rules(bootstrap: str, rules: Iterable[Rule]) -> None:
         _done(future, bootstrap, f"allow {binding.principal} to {binding.operation.name.lower()} {binding.name}")
 
 
-def reload_certificates(bootstrap: str, listener: str, node_id: int = 1) -> None:
-    """Makes a broker read the certificates of a listener anew, which lie where they lay before. Blocks.
+def reload_certificates(bootstrap: str, listener: str, file: Path, node_id: int = 1) -> None:
+    """Makes a broker read the key store of a listener anew, which lies at `file` as before. Blocks.
 
-    Kafka looks at its key stores' files whenever the configuration of a single broker is changed; this change is none.
+    Kafka looks at its key stores' files when the configuration of one broker changes. So what its file of properties
+    says is set and taken back: kept, it would outlive a move of the folder. It is done soon after this returns.
     """
     admin, kafka = _client(bootstrap)
     name = f"listener.name.{listener}.ssl.keystore.location"
-    entry = kafka.ConfigEntry(name, None, incremental_operation=kafka.AlterConfigOpType.DELETE)
-    resource = kafka.ConfigResource(kafka.ConfigResource.Type.BROKER, str(node_id), incremental_configs=[entry])
-    for future in admin.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values():
-        _done(future, bootstrap, "read its certificates anew")
+    for value, operation in ((str(file), kafka.AlterConfigOpType.SET), (None, kafka.AlterConfigOpType.DELETE)):
+        entry = kafka.ConfigEntry(name, value, incremental_operation=operation)
+        resource = kafka.ConfigResource(kafka.ConfigResource.Type.BROKER, str(node_id), incremental_configs=[entry])
+        for future in admin.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values():
+            _done(future, bootstrap, "read its certificates anew")
 
 
 def _client(bootstrap: str) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 CONNECT_S = 5.0
+POLL_S = 0.1
 LOOK_EVERY_S = 6 * 3600.0
 DAY_S = 86_400
 EXPIRES = Gauge(
@@ -109,9 +111,11 @@ def served_certificate(bootstrap: str) -> x509.Certificate | None:
     return None
 
 
-def check_served(bootstrap: str, file: Path) -> None:
-    """OperatorError where the broker does not show the certificate in a file, or shows one that is not trusted."""
-    served, expected = served_certificate(bootstrap), _certificates(file)[0]
+def check_served(bootstrap: str, file: Path, timeout_s: float = 15.0) -> None:
+    """Returns when the broker shows the certificate in a file and it is trusted; OperatorError. Blocks."""
+    expected, until_s = _certificates(file)[0], time.monotonic() + timeout_s
+    while (served := served_certificate(bootstrap)) != expected and time.monotonic() < until_s:
+        time.sleep(POLL_S)
     if served != expected:
         came = f"the one with serial number {served.serial_number:x}" if served else "none that is trusted"
         raise OperatorError(

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection, create_conn
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.bus.refusals import refused_connection, wants_sign_in, wants_tls, without_tls
@@ -47,7 +47,7 @@ async def knock(host: str, port: int, bootstrap: str, timeout_s: float) -> str:
             raise without_tls(where) from error
         if not secured and await _speaks_tls(host, port):
             raise wants_tls(where) from error
-        if not security.user and await _greets(host, port, options):  # and then hung up
+        if not security.user and await _hangs_up(host, port, options):
             raise wants_sign_in(where) from error
         raise
     return str(metadata.cluster_id) if metadata.brokers else ""
@@ -75,6 +75,19 @@ async def _greets(host: str, port: int, options: dict[str, Any]) -> bool:
             return True
     except (OSError, KafkaError):
         return False
+
+
+async def _hangs_up(host: str, port: int, options: dict[str, Any]) -> bool:
+    """Whether a Kafka greets us and then ends the connection at our first question, and not because it ends itself."""
+    try:
+        async with _connection(host, port, options, PROBE_S) as connection:
+            try:
+                await connection.send(MetadataRequest([]))
+            except KafkaConnectionError:
+                return await _greets(host, port, options)
+    except (OSError, KafkaError):
+        pass
+    return False
 
 
 async def _speaks_plain(host: str, port: int) -> bool:

@@ -82,7 +82,7 @@ class Publisher:
         return len(self._pending)
 
     async def start(self) -> None:
-        """Connects; BrokerUnreachableError where no Kafka answers."""
+        """Connects; BrokerUnreachableError where no Kafka answers, NotAllowedError for who may write nothing at all."""
         await wait_for_broker(self._bootstrap, ANSWER_TIMEOUT_S)
         async with reaching(self._bootstrap):
             producer = AIOKafkaProducer(
@@ -100,8 +100,10 @@ class Publisher:
             try:
                 async with asyncio.timeout(START_TIMEOUT_S):
                     await producer.start()
-            except BaseException:
+            except BaseException as error:
                 await producer.stop()
+                if refused := not_allowed(error, self._bootstrap, "write to any topic"):
+                    raise refused from error
                 raise
         self._producer = producer
 

@@ -38,10 +38,10 @@ def quieten() -> None:
 
 
 def leave_out_what_is_raised() -> None:
-    """A right that is missing is raised to whoever reads, who says it in one sentence."""
+    """A right that is missing is raised to whoever reads or writes, who says it in one sentence."""
     for name in ("aiokafka.consumer.fetcher", "aiokafka.producer.sender"):
         logging.getLogger(name).addFilter(_is_not_raised)
 
 
 def _is_not_raised(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith(("Not authorized", "Unexpected error during InitProducerId"))
+    return not str(record.msg).startswith(("Not authorized", "Unexpected error during InitProducerIdRequest"))

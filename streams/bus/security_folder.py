@@ -9,6 +9,7 @@ has mode 0600. Knows no role; a user is a name.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -88,6 +89,19 @@ class SecurityFolder:
     def passwords(self) -> dict[str, str]:
         """The password of every user, by name."""
         return {file.stem: read_password(file) for file in sorted(self.path.glob("*.password"))}
+
+    def offered(self, user: str) -> Path:
+        """Where a new password lies until the broker knows it."""
+        return self.path / f"{user}.password-to-be"
+
+    def offer_password(self, user: str, password: str) -> Security:
+        """A new password in a file that no program reads yet, and the security to try it with."""
+        write_private(self.offered(user), f"{password}\n".encode())
+        return dataclasses.replace(self.security(user), password_file=self.offered(user))
+
+    def take_offered(self, user: str) -> None:
+        """Programs use it from their next connection on."""
+        self.offered(user).replace(self.password_file(user))
 
     def write_password(self, user: str, password: str) -> None:
         """Clients read it at their next connection."""

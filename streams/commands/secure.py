@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 
 from streams.bus.access import reload_certificates, set_passwords
@@ -12,12 +13,14 @@ from streams.bus.ages import check_served
 from streams.bus.security_folder import ADMIN, SecurityFolder
 from streams.bus.trial_certificates import new_password
 from streams.errors import BrokerRefusedError, BrokerUnreachableError, CallerError
-from streams.kafka_address import Protocol
+from streams.kafka_address import KafkaAddress, Protocol
 from streams.roles import ROLE_OF_COMMAND, ROLES
 from streams.settings import Settings
 
 Say = Callable[[str], None]
 LISTENER = "sasl_ssl"
+KNOWN_WITHIN_S = 15.0
+POLL_S = 0.05
 
 
 def security_folder(settings: Settings) -> SecurityFolder:
@@ -67,15 +70,30 @@ async def rotate(settings: Settings, users: Sequence[str], new_authority: bool, 
     say(f"new certificate in {folder.broker_file}")
     if runs:
         admin = folder.address(settings.bootstrap, ADMIN)
-        await asyncio.to_thread(reload_certificates, admin, LISTENER)
+        await asyncio.to_thread(reload_certificates, admin, LISTENER, folder.broker_file)
         await asyncio.to_thread(check_served, admin, folder.broker_file)
         say("the broker uses it")
     for user in users or known:
-        password = new_password()
-        if runs:
-            await asyncio.to_thread(set_passwords, folder.address(settings.bootstrap, ADMIN), {user: password})
-        folder.write_password(user, password)
+        await _new_password(folder, user, settings.bootstrap if runs else "")
         say(f"new password in {folder.password_file(user)}")
+
+
+async def _new_password(folder: SecurityFolder, user: str, bootstrap: str) -> None:
+    """Programs get it once the broker knows it; who connects in between is refused, and tries again."""
+    password = new_password()
+    offered = folder.offer_password(user, password)
+    if bootstrap:
+        await asyncio.to_thread(set_passwords, folder.address(bootstrap, ADMIN), {user: password})
+        until_s = time.monotonic() + KNOWN_WITHIN_S
+        while True:
+            try:
+                await wait_for_broker(KafkaAddress(bootstrap, offered))
+                break
+            except BrokerRefusedError:
+                if time.monotonic() > until_s:
+                    raise
+                await asyncio.sleep(POLL_S)
+    folder.take_offered(user)
 
 
 async def _runs(folder: SecurityFolder, settings: Settings) -> bool:

@@ -175,9 +175,9 @@ async def test_a_port_taken_between_the_choice_and_the_start_gives_way_to_the_ne
     choose, choices = embedded._choose_ports, []
     with socket.create_server(("127.0.0.1", 0)) as other:
 
-        def choose_badly_once(port: int, controller_port: int) -> tuple[int, int]:
-            choices.append(choose(port, controller_port))
-            return (other.getsockname()[1], choices[0][1]) if len(choices) == 1 else choices[-1]
+        def choose_badly_once(*ports: int) -> list[int]:
+            choices.append(choose(*ports))
+            return [other.getsockname()[1], *choices[0][1:]] if len(choices) == 1 else choices[-1]
 
         monkeypatch.setattr(embedded, "_choose_ports", choose_badly_once)
         own_broker.start()

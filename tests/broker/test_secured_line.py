@@ -68,7 +68,7 @@ def test_every_program_does_its_job_with_the_rights_of_its_role(tmp_path: Path) 
         wait_until(up, [home / "logs" / f"{program}.ready" for program in PROGRAMS], said)
         parts = ran(home, "auditor", "tail", "parts", "--from", "earliest", "--count", str(FRAMES), "--json")
         assert parts.returncode == 0, parts.stderr
-        assert len({json.loads(line)["part_id"] for line in parts.stdout.splitlines()}) == FRAMES
+        assert len({json.loads(line)["record"]["part_id"] for line in parts.stdout.splitlines()}) == FRAMES
 
         replay = ran(home, "replayer", "replay", "--from", "1h", "--model", str(model), "--run", "trial", "--json")
         assert replay.returncode == 0, replay.stderr
@@ -79,7 +79,7 @@ def test_every_program_does_its_job_with_the_rights_of_its_role(tmp_path: Path) 
         assert not [line for line in logged(home) if "not allow" in line or "uthoriz" in line or "refuse" in line]
     finally:
         up.send_signal(signal.SIGINT)
-        up.wait(90)
+        up.communicate(timeout=90)
     assert not [line for line in said.read_text().splitlines() if "Traceback" in line]
 
 
