@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets everything up, checks the code and runs all tests on real, embedded Kafkas, in four processes side by side.
+# Sets everything up, checks the code and runs all tests on real, embedded Kafkas, in three processes side by side.
 #   sh infra/test.sh [--long] [PYTEST OPTIONS]     such as -k deadline, or tests/unit; -n 0: in one process
 # --long: tests of statistics and endurance in their full size, half an hour more.
 set -eu
@@ -11,4 +11,4 @@ fi
 sh infra/setup.sh
 sh infra/browser.sh
 sh infra/check.sh
-exec .venv/bin/python -m pytest -n 4 "$@"
+exec .venv/bin/python -m pytest -n 3 "$@"

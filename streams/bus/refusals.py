@@ -128,7 +128,7 @@ def _certificate(error: ssl.SSLCertVerificationError, security: Security) -> str
 _ACTS = {
     TopicAuthorizationFailedError: "use the topic",
     GroupAuthorizationFailedError: "use the consumer group",
-    ClusterAuthorizationFailedError: "act on the cluster",
+    ClusterAuthorizationFailedError: "write to any topic, or to act on the cluster",
     TransactionalIdAuthorizationFailed: "use the transactional id",
 }
 

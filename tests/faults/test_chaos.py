@@ -24,6 +24,7 @@ from streams.chaos.stage import Ground, Stage
 
 RATE_PER_S = 120.0
 SLOW_MACHINE = Limits(recovery_s=120)  # `lineside chaos` holds each fault to its own limit
+QUICK_STARTS = {"max_batch": 4}  # every size of batch costs a worker a part of a second when it starts
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -43,32 +44,33 @@ def holds(outcome: Outcome) -> None:
     assert outcome.frames > 5 * RATE_PER_S
 
 
-@pytest.mark.timeout(600)  # a minute or two on a machine that is not shared
-async def test_every_promise_holds_through_a_kill_a_zombie_an_outage_and_a_refusal(shared: Ground) -> None:
-    harm = one_after_the_other("kill-worker", "freeze", "broker-stop-5", "verdicts-refused")
-    outcome = await run_fault(shared, Fault("harm", "", harm, SLOW_MACHINE))
+@pytest.mark.timeout(600)  # a minute on a machine that is not shared
+async def test_every_promise_holds_through_a_kill_a_zombie_and_an_outage(shared: Ground) -> None:
+    harm = one_after_the_other("kill-worker", "freeze", "broker-stop-5")
+    outcome = await run_fault(shared, Fault("harm", "", harm, SLOW_MACHINE, settings=QUICK_STARTS))
     holds(outcome)
     assert outcome.recovery_s is not None
-    assert outcome.restarts >= 4, "one killed, one frozen, two refused"
+    assert outcome.restarts >= 2, "one killed, one frozen"
 
 
-@pytest.mark.timeout(600)  # a minute or two on a machine that is not shared
-async def test_among_everything_bad_that_producers_send_no_copy_appears_and_kills_downstream_change_nothing(
+async def bad_input_then_refusals_and_kills(stage: Stage) -> None:
+    await one_after_the_other("poison", "transactions", "frame-clocks", "compressed")(stage)
+    stage.expect((await stage.read()).duplicates() == 0, "copies appeared although nothing had failed")
+    await all_faults()["verdicts-refused"].cause(stage)
+    for program in stage.downstream.values():
+        gone = program.pid
+        program.send_signal(signal.SIGKILL)
+        await stage.until(lambda p=program, g=gone: p.pid != g and p.is_ready, f"{program} did not come back")
+
+
+@pytest.mark.timeout(600)
+async def test_every_promise_holds_among_bad_input_and_refusals_and_what_works_downstream_is_complete(
     shared: Ground,
 ) -> None:
-    bad = one_after_the_other("poison", "transactions", "frame-clocks", "compressed")
-
-    async def bad_input_and_kills(stage: Stage) -> None:
-        await bad(stage)
-        for program in stage.downstream.values():
-            gone = program.pid
-            program.send_signal(signal.SIGKILL)
-            await stage.until(lambda p=program, g=gone: p.pid != g and p.is_ready, f"{program} did not come back")
-
-    parts = ("parts", "statistics")
-    outcome = await run_fault(shared, Fault("bad", "", bad_input_and_kills, SLOW_MACHINE, workers=1, downstream=parts))
+    options = {"workers": 1, "downstream": ("parts", "statistics"), "settings": QUICK_STARTS}
+    outcome = await run_fault(shared, Fault("bad", "", bad_input_then_refusals_and_kills, SLOW_MACHINE, **options))
     holds(outcome)
-    assert outcome.duplicates == 0
+    assert outcome.restarts >= 2, "refused, and refused again when it started"
 
 
 @pytest.mark.asyncio(loop_scope="function")
@@ -85,7 +87,7 @@ async def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
         assert len(begun) >= 2, "a broker and a worker"
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
-        assert running.returncode == 1
+        assert running.returncode == 130, "as for any program that Ctrl-C ends"
         assert b"Traceback" not in said
         assert not [pid for pid in begun if psutil.pid_exists(pid)]
     finally:

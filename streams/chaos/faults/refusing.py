@@ -10,16 +10,13 @@ from streams.chaos.fault import fault
 from streams.chaos.stage import Stage
 from streams.topics import VERDICTS, topic_specs
 
-ENDS = 3  # of two workers: one at least was started again and refused to work
-
 
 @fault("verdicts-refused", "max.message.bytes of verdicts is 100 for a while: nothing is acknowledged meanwhile")
 async def verdicts_refused(stage: Stage) -> None:
     await configure(stage, {"max.message.bytes": "100"})
     before = sum(worker.restarts for worker in stage.workers)
-    await stage.until(
-        lambda: sum(w.restarts for w in stage.workers) >= before + ENDS, "workers did not end again and again"
-    )
+    ends = before + len(stage.workers) + 1  # each ends, and one at least is started again and refuses to work
+    await stage.until(lambda: sum(w.restarts for w in stage.workers) >= ends, "workers did not end again and again")
     await stage.load_on()
     await configure(stage, {})
     stage.cause_ended()

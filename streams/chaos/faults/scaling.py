@@ -27,9 +27,12 @@ async def scale(stage: Stage) -> None:
 )
 async def freeze(stage: Stage) -> None:
     frozen = stage.workers[0]
+    await stage.until(lambda: frozen.is_ready, "the worker to be frozen is not at work")
+    await stage.load_on()
+    before = frozen.restarts
     frozen.send_signal(signal.SIGSTOP)
     stage.cause_ended()
     await stage.load_on(PAST_SESSION_S)
     frozen.send_signal(signal.SIGCONT)
     await stage.load_on()
-    await stage.until(lambda: frozen.is_ready, "the thawed worker is not at work")
+    await stage.until(lambda: frozen.restarts > before and frozen.is_ready, "the zombie did not end and come back")
