@@ -180,6 +180,7 @@ class EmbeddedBroker:
         return KafkaAddress(f"{HOST}:{internal_port}", node)
 
     def _spawn(self, command: list[str], lock_fd: int) -> None:
+        self._reap()  # of a former one that ended by itself
         leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(LEASH_GRACE_S)]
         with self._folder.output_file.open("wb") as output:
             self._process = subprocess.Popen(

@@ -74,6 +74,7 @@ async def test_no_frame_is_lost_while_kafka_and_the_worker_die_under_up(tmp_path
             up.terminate()
             await up.wait()
     said = (tmp_path / "up.log").read_text()
+    assert up.returncode == 0, f"status {up.returncode}\n{said}"
     figures = json.loads(out)
     assert {k: figures[k] for k in ("frames", "verdicts", "lost", "dead_letters")} == {
         "frames": FRAMES,
