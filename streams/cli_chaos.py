@@ -16,6 +16,7 @@ from streams.settings import Settings
 
 app = typer.Typer()
 DURATION = re.compile(r"(\d+)([smh])")
+TERMINATED = 143  # as a shell says of a program that SIGTERM ended
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -65,7 +66,11 @@ def chaos(
         as_json=as_json,
         report_file=report,
     )
-    if not asyncio.run(run_chaos(settings, options)):
+    try:
+        passed = asyncio.run(run_chaos(settings, options))
+    except asyncio.CancelledError:  # SIGTERM; all is ended by now
+        raise typer.Exit(TERMINATED) from None
+    if not passed:
         raise typer.Exit(1)
 
 
