@@ -20,6 +20,9 @@ NAMES = {
     "lineside_deadletters",
     "lineside_redelivered",
     "lineside_lag_offsets",
+    "lineside_frames_gone",
+    "lineside_offsets_moved",
+    "lineside_partitions_held",
 }
 
 

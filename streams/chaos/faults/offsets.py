@@ -18,8 +18,8 @@ def frames_of(stage: Stage) -> list[TopicPartition]:
 
 async def commit_as_the_group(stage: Stage, to_the_end: bool) -> None:
     """What `kafka-consumer-groups --reset-offsets` does, to the end or to the beginning."""
-    options = {**kafka_options(stage.settings.bootstrap), "enable_auto_commit": False}
-    consumer = AIOKafkaConsumer(group_id=f"{stage.settings.topic_prefix}inspection", **options)
+    group = f"{stage.settings.topic_prefix}inspection"
+    consumer = AIOKafkaConsumer(**kafka_options(stage.settings.bootstrap), group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign(frames_of(stage))
