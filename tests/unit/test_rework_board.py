@@ -164,10 +164,10 @@ def test_a_queue_of_50_000_cases_is_quick() -> None:
     took = []
     for order in ("oldest", "worst", "oldest", "worst"):
         made.outcome(read(outcome(len(took), str(len(took)), operator="ana"), len(took)))
-        began = time.perf_counter()
+        began = time.thread_time()
         assert len(made.open_cases(order, "ana")) == 49_999 - len(took)  # type: ignore[arg-type]
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.15, took  # 0.05 s on a free core
+        took.append(time.thread_time() - began)
+    assert min(took) < 0.15, took  # of processor time; 0.05 s on a free core
 
 
 # --- blind second reviews -------------------------------------------------------------------------------------------
