@@ -70,7 +70,9 @@ def test_every_program_does_its_job_with_the_rights_of_its_role(tmp_path: Path) 
         assert parts.returncode == 0, parts.stderr
         assert len({json.loads(line)["part_id"] for line in parts.stdout.splitlines()}) == FRAMES
 
-        replay = ran(home, "replayer", "replay", "--from", "1h", "--model", str(model), "--run", "trial", "--json")
+        replay = ran(
+            home, "replayer", "replay", "--no-yield", "--from", "1h", "--model", str(model), "--run", "trial", "--json"
+        )
         assert replay.returncode == 0, replay.stderr
         again = ran(home, "replayer", "compare", "live", "trial", "--json")
         assert again.returncode == 0, again.stderr
