@@ -72,7 +72,19 @@ async def test_programs_training_and_replay_contact_the_configured_kafka_alone(
         ):
             address = (tmp_path / f"{name}.ready").read_text()
             assert await asyncio.to_thread(_get, address + path), path
-        replay = ["replay", "--from", "1h", "--model", str(model), "--recipe", "model", "--run", "again", "--json"]
+        replay = [
+            "replay",
+            "--no-yield",
+            "--from",
+            "1h",
+            "--model",
+            str(model),
+            "--recipe",
+            "model",
+            "--run",
+            "again",
+            "--json",
+        ]
         await asyncio.to_thread(watch.run, "replay", [*LINESIDE, *replay])
     host, _, port = bootstrap.rpartition(":")
     assert {contact for contact in watch.contacts if contact[1] != "name"} == {(host, port)}

@@ -105,7 +105,19 @@ async def test_archive_replay_and_compare_killed_anywhere_end_as_undisturbed(
         found = {str(p.relative_to(killed.archive_dir)) for p in killed.archive_dir.glob("*/plant=*/**/*.parquet*")}
         assert found == catalogue.paths()
 
-    replay = ["-m", "streams.cli", "replay", "--model", str(model), "--recipe", "model", "--precision", "fp32", "--run"]
+    replay = [
+        "-m",
+        "streams.cli",
+        "replay",
+        "--model",
+        str(model),
+        "--recipe",
+        "model",
+        "--precision",
+        "fp32",
+        "--no-yield",
+        "--run",
+    ]
     await asyncio.to_thread(killed_until_done, settings, [*replay, "calm", "--workers", "2"], [])
     await killed_after(settings, [*replay, "storm"], "storm", [1 + n * FRAMES // KILLS for n in range(KILLS)])
     await asyncio.to_thread(killed_until_done, settings, [*replay, "storm"], [])
