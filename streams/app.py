@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ from schemas.records import DeadLetter, Precision, Recipe
 from streams.bus.admin import require_topics
 from streams.bus.control import ControlReader
 from streams.bus.landmarks import Landmarks
-from streams.bus.published import PublishedVerdicts
 from streams.bus.publisher import Publisher
 from streams.bus.readback import TopicTail, VerdictTail
 from streams.bus.registry_client import codec_for
@@ -125,9 +123,11 @@ class InspectionWorker:
         default: Recipe | None,
         registry: CollectorRegistry = REGISTRY,
         alone: Alone | None = None,
+        die: Callable[[str], None] = end_process,
     ) -> None:
-        """Without `alone` no frame is tried in a process of its own."""
+        """Without `alone` no frame is tried in a process of its own. `die` is told why, and must end the process."""
         self._settings = settings
+        self._die = die
         codec = codec_for(settings)
         prefix = settings.topic_prefix
         self.metrics = InspectionMetrics(registry)
@@ -142,15 +142,15 @@ class InspectionWorker:
         threads = settings.decode_threads or os.cpu_count() or 1
         self._pool = DecodePool(threads)
         limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, settings.infer_timeout_s)
-        self._rooms = {m.model_id: EngineRoom(m, self._pool, limits, self.metrics, end_process) for m in models}
+        self._rooms = {m.model_id: EngineRoom(m, self._pool, limits, self.metrics, die) for m in models}
         pictures = Pictures(FrameStore(settings.frame_store_url))
         self._alone = alone
         self._quarantine = _quarantine(settings, alone, models)
         inspector = Inspector(codec, self.recipes, self._rooms, pictures, 2 * threads, self._quarantine)
         budget = Budget(settings.inflight_max_bytes, settings.inflight_max_s)
-        self._watchdog = Watchdog(self._outstanding, settings.stall_timeout_s)
+        self._watchdog = Watchdog(self._outstanding, settings.stall_timeout_s, die)
         sender = Fenced(self._publisher, self._watchdog.check_standstill)
-        known_from = partial(PublishedVerdicts, self._tail)
+        known_from = self._tail.published
         self.inspection = Inspection(
             inspector, known_from, sender, budget, self.metrics, self._end_acquitted, self._note_gap
         )
@@ -197,7 +197,7 @@ class InspectionWorker:
     def _end_acquitted(self, why: str) -> None:
         """Ends the process for a reason that lies outside the pictures in hand."""
         self._quarantine.acquit()
-        end_process(why)
+        self._die(why)
 
     async def _drain(self) -> None:
         """Stop Faust: it takes in nothing more, waits until every event it handed over is acknowledged, and commits."""
@@ -205,7 +205,7 @@ class InspectionWorker:
         try:
             await asyncio.wait_for(self._faust.stop(), DRAIN_TIMEOUT_S)
         except TimeoutError:
-            end_process(
+            self._die(
                 f"{self.inspection.in_flight} frames were not finished within {DRAIN_TIMEOUT_S:.0f} s of the stop"
             )
 
@@ -240,7 +240,7 @@ class InspectionWorker:
             self._unread = unread
             self._waiting = unread > 0 or self.inspection.in_flight > 0
             if (decoding_s := self._pool.longest_s()) > self._settings.decode_timeout_s:
-                end_process(f"a picture has been in its decoder for {decoding_s:.0f} s")
+                self._die(f"a picture has been in its decoder for {decoding_s:.0f} s")
             if self.inspection.completed != completed:
                 completed = self.inspection.completed
                 self._watchdog.progressed()
@@ -293,8 +293,10 @@ async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Calla
     """`lineside worker`: check the ground, load the models, then inspect until told to stop."""
     artifacts = await asyncio.to_thread(load_artifacts, options)  # a wrong directory is told before anything is reached
     async with monitored(settings, "worker") as monitor:
-        await require_topics(settings.bootstrap, topic_specs(settings))
-        models = await asyncio.to_thread(open_models, settings, options, artifacts)
+        _, models = await asyncio.gather(  # after an outage nothing is left to do but to join
+            require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s),
+            asyncio.to_thread(open_models, settings, options, artifacts),
+        )
         children = [
             ChildModel(m.model_id, str(directory), m.engine.device, m.engine.precision)
             for m, directory in zip(models, options.model_dirs, strict=True)

@@ -26,6 +26,8 @@ from streams.settings import Settings
 from streams.topics import FRAMES
 
 FETCH_MAX_BYTES = FRAMES.max_message_bytes // 4  # a partition and fetch; one larger event still comes, alone
+SESSION_S = 6.0  # Kafka's own least: a killed worker's partitions stand still for so long
+HEARTBEAT_S = 1.0  # also how late the others hear that they must take them
 METADATA_MAX_AGE_MS = 3_000  # how late a new partition is seen, which then takes a rebalance
 
 
@@ -66,6 +68,15 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
 
 class ReadCommittedConsumer(driver.Consumer):
     """Begins each assignment where the app's `starts` says, and where that is silent at what is committed."""
+
+    async def perform_seek(self) -> None:
+        """As Faust's, which may only log that it failed; reading on from elsewhere would pass frames over."""
+        try:
+            await super().perform_seek()
+        except Exception as error:
+            if not self.should_stop:
+                await self.crash(error)
+            raise
 
     async def seek_to_committed(self) -> Mapping[Any, int]:
         """Faust takes what is given here for what is committed and read; so a lower offset is committed again."""
@@ -213,9 +224,9 @@ def faust_app(settings: Settings, name: str, gather_ms: int = 0) -> LinesideApp:
         consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         broker_max_poll_records=64,
         broker_commit_interval=settings.commit_interval_s,
-        broker_session_timeout=10.0,
+        broker_session_timeout=SESSION_S,
         broker_rebalance_timeout=60.0,
-        broker_heartbeat_interval=2.0,
+        broker_heartbeat_interval=HEARTBEAT_S,
         producer_request_timeout=60.0,
         stream_buffer_maxsize=settings.buffer_messages,
         stream_wait_empty=True,

@@ -38,6 +38,7 @@ class Settings:
     kafka_password_file: str = ""  # one line, readable by us alone
     kafka_expiry_warning_days: int = 30  # a certificate that ends sooner is warned of
     kafka_secret_max_age_days: int = 365  # a password or key file older than this is warned of
+    kafka_wait_s: float = 10.0  # how long a program that starts waits for Kafka to be there
     topic_prefix: str = "lineside."
     schema_registry_url: str = ""  # empty: the ids committed in schemas/ids.json
     data_dir: Path = field(default_factory=_default_data_dir)

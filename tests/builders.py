@@ -246,20 +246,19 @@ class FakeTail:
     def __init__(self, *verdicts: VerdictIssued) -> None:
         self.verdicts = list(verdicts)
         self.newest: dict[UUID, VerdictIssued] = {}
+        self.about: dict[VerdictAt, VerdictIssued] = {}
         self.asked: list[tuple[int, str, int]] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.error: Exception | None = None
 
-    def known_from(self, partition: int, frames_topic: str, from_offset: int) -> FakeTail:
+    async def known_from(self, partition: int, frames_topic: str, from_offset: int) -> FakeTail:
         self.asked.append((partition, frames_topic, from_offset))
-        return self
-
-    async def about(self, offset: int) -> dict[VerdictAt, VerdictIssued]:
         await self.gate.wait()
         if self.error:
             raise self.error
-        return {(v.source_offset, v.verdict_id): v for v in self.verdicts}
+        self.about = {(v.source_offset, v.verdict_id): v for v in self.verdicts}
+        return self
 
 
 class Deaths(list[str]):

@@ -125,8 +125,12 @@ async def check_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: f
         return await _differences(admin, topics)
 
 
-async def require_topics(bootstrap: str, topics: Sequence[TopicSpec]) -> None:
-    """CallerError with the first difference between Kafka's topics and the table; BrokerUnreachableError."""
+async def require_topics(bootstrap: str, topics: Sequence[TopicSpec], wait_s: float = 10.0) -> None:
+    """CallerError with the first difference between Kafka's topics and the table.
+
+    BrokerUnreachableError where Kafka is not there within `wait_s`.
+    """
+    await wait_for_broker(bootstrap, wait_s)
     refuse(await check_topics(bootstrap, topics))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -125,23 +125,32 @@ class TopicTail(Generic[R_co]):
             return None
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a partition of verdicts says.
+
+    `about` holds the effective (first) verdict of each frame asked about, by the frame's offset and the verdict_id: an
+    offset alone may be one of a topic that was made anew. `newest` holds the last block's, by verdict_id.
+    """
+
+    about: Mapping[tuple[int, UUID], VerdictIssued]
+    newest: Mapping[UUID, VerdictIssued]
+
+
 class VerdictTail(TopicTail[VerdictIssued]):
     """The tail of one worker's `verdicts` partitions."""
 
     def __init__(self, bootstrap: str, topic: str, codec: Codec, max_bytes: int = 4 << 20) -> None:
         super().__init__(bootstrap, topic, VerdictIssued, codec, max_bytes)
 
-    async def published(
-        self, partition: int, frames_topic: str, from_offset: int
-    ) -> dict[tuple[int, UUID], VerdictIssued]:
-        """The effective (first) verdict of every frame of `frames_topic` at or after `from_offset`.
-
-        By the frame's offset and the verdict_id: an offset alone may be one of a topic that was made anew.
-        """
+    async def published(self, partition: int, frames_topic: str, from_offset: int) -> Published:
+        """What it says about every frame of `frames_topic` at or after `from_offset`."""
         found: dict[tuple[int, UUID], VerdictIssued] = {}
+        newest: dict[UUID, VerdictIssued] = {}
         async with contextlib.aclosing(self.blocks(partition)) as blocks:
             async for records in blocks:
                 verdicts = [read.record for read in records if read.record.source_topic == frames_topic]
+                newest = newest or {verdict.verdict_id: verdict for verdict in reversed(verdicts)}
                 block: dict[tuple[int, UUID], VerdictIssued] = {}
                 for verdict in verdicts:
                     if verdict.source_offset >= from_offset:
@@ -149,4 +158,4 @@ class VerdictTail(TopicTail[VerdictIssued]):
                 if verdicts and not block:  # a block without any verdict, such as of aborted records, says nothing
                     break
                 found |= block  # blocks come newest first, so the older record of a verdict replaces the newer
-        return found
+        return Published(found, newest)

@@ -26,14 +26,14 @@ from streams.topics import topic_specs
 async def run_archive(settings: Settings, once: bool, as_json: bool, on_ready: Callable[[], None]) -> None:
     """Archive until SIGTERM or Ctrl-C, or with `once` what is closed by now."""
     if once:
-        await require_topics(settings.bootstrap, topic_specs(settings))
+        await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
         async with open_archiver(settings) as archiver:
             await _catch_up(archiver, Ui())
         show_archive(settings.archive_dir, as_json)
         return
     stop = asyncio.Event()
     async with monitored(settings, "archive") as monitor:
-        await require_topics(settings.bootstrap, topic_specs(settings))
+        await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
         async with open_archiver(settings) as archiver:
             monitor.watch(archiver.work)
             with stop_on_signals(stop):

@@ -28,6 +28,7 @@ from streams.errors import OperatorError
 log = logging.getLogger(__name__)
 CLI = "streams.cli"
 LEASH_GRACE_S = 60
+OUTAGE_S = 150.0  # one that is started again waits so long for Kafka, and works as soon as that is back
 END_GRACE_S = 10.0  # for one that is lost: there is nothing to drain that would still move
 LAST_WORDS_BYTES = 4096
 CALLERS_MISTAKE = 2  # exit status: starting again would not help
@@ -126,11 +127,13 @@ class Child:
             await _end(self._process, timeout_s)
         self._ready_file.with_suffix(".port").unlink(missing_ok=True)
 
-    def _spawn(self) -> None:
+    def _spawn(self, again: bool = False) -> None:
         self._ready_file.unlink(missing_ok=True)
         self._patience = Patience(time.monotonic(), self._limits)
         self.health_port = free_port() if self._is_asked else 0
-        port = {"LINESIDE_METRICS_PORT": str(self.health_port)} if self._is_asked else {}
+        own = {"LINESIDE_METRICS_PORT": str(self.health_port)} if self._is_asked else {}
+        if again:
+            own["LINESIDE_KAFKA_WAIT_S"] = str(OUTAGE_S)
         if self._is_asked:
             self._ready_file.with_suffix(".port").write_text(str(self.health_port))  # for `lineside health`
         with self._log_file.open("ab") as output:
@@ -139,7 +142,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self._environment | port,
+                env=self._environment | own,
                 start_new_session=True,  # a Ctrl-C on the terminal is ours to handle: the gateway ends first
             )
 
@@ -160,7 +163,7 @@ class Child:
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
             try:
-                self._spawn()
+                self._spawn(again=True)
             except OSError as error:  # such as a full disk: the old one has ended, so it is tried again
                 log.error("%s can't be started: %s", self, error)
 

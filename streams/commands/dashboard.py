@@ -24,7 +24,7 @@ async def run_dashboard(settings: Settings, options: DashboardOptions, on_ready:
     """
     stop = asyncio.Event()
     async with monitored(settings, "dashboard") as monitor:
-        await require_topics(settings.bootstrap, topic_specs(settings))
+        await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
         with stop_on_signals(stop):
             async with open_dashboard(settings, options) as web:
                 monitor.watch(lambda: Work(is_connected=web.state.is_connected()))

@@ -98,7 +98,7 @@ FORMATS: Mapping[str, Callable[[LabelledSet], dict[str, str]]] = MappingProxyTyp
 
 
 async def _gathered(settings: Settings, choice: Choice, progress: Any) -> Gathered:
-    await require_topics(settings.bootstrap, topic_specs(settings))
+    await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
     return await gather(settings, choice, progress)
 
 

@@ -16,7 +16,7 @@ from streams.topics import topic_specs
 async def run_parts(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
     """Work until SIGTERM or Ctrl-C; OperatorError or CallerError where topics are missing or wrong."""
     async with monitored(settings, "parts") as monitor:
-        await require_topics(settings.bootstrap, topic_specs(settings))
+        await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
         service = PartsService(settings)
         monitor.watch(service.work)
         stop = asyncio.Event()

@@ -65,7 +65,7 @@ async def start_replay(settings: Settings, options: ReplayOptions) -> bool:
         yield_to_the_line()
     worker = WorkerOptions(options.model_dirs, device=options.device, precision=options.precision)
     artifacts = await asyncio.to_thread(load_artifacts, worker)
-    await require_topics(settings.bootstrap, topic_specs(settings))
+    await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
     run = options.run or default_run(artifacts[0].model_id, datetime.now(UTC))
     folder, asked = folder_of(settings, run), _asked(options, [a.sha256 for a in artifacts])
     if folder.exists:

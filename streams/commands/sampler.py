@@ -66,7 +66,7 @@ async def run_sampler(settings: Settings, options: SamplerOptions, on_ready: Cal
 
 async def _service(settings: Settings, plan: Plan, model_dir: Path | None) -> SamplerService:
     embed = await asyncio.to_thread(embedding, model_dir)
-    await require_topics(settings.bootstrap, topic_specs(settings))
+    await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
     return SamplerService(settings, plan, embed)
 
 

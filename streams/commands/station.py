@@ -30,7 +30,7 @@ async def run_station(settings: Settings, options: StationOptions, on_ready: Cal
     stop = asyncio.Event()
     async with monitored(settings, "station") as monitor:
         models = await asyncio.to_thread(_load, options.model_dirs)
-        await require_topics(settings.bootstrap, topic_specs(settings))
+        await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
         with stop_on_signals(stop):
             async with open_station(settings, options, models) as web:
                 monitor.watch(lambda: Work(is_connected=web.state.is_connected()))

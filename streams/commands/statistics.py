@@ -16,7 +16,7 @@ from streams.topics import topic_specs
 async def run_statistics(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
     """Fold verdicts and parts into `line-stats` until SIGTERM or Ctrl-C; `on_ready` is called when events are taken."""
     async with monitored(settings, "statistics") as monitor:
-        await require_topics(settings.bootstrap, topic_specs(settings))
+        await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
         service = StatisticsService(settings)
         monitor.watch(service.work)
         stop = asyncio.Event()

@@ -111,7 +111,7 @@ class _Naming:
 
 async def _cluster(settings: Settings) -> str:
     cluster = await wait_for_broker(settings.bootstrap, ANSWER_TIMEOUT_S)
-    await require_topics(settings.bootstrap, topic_specs(settings))
+    await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
     return cluster
 
 

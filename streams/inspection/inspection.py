@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -23,14 +23,15 @@ from streams.inspection.outbox import Entry, Outbox, Outputs, Sender
 
 
 class Known(Protocol):
-    """The part of `bus.published.PublishedVerdicts` that inspection needs."""
+    """What the topic of verdicts has already: `bus.readback.Published`."""
 
-    newest: Mapping[UUID, VerdictIssued]
+    @property
+    def about(self) -> Mapping[VerdictAt, VerdictIssued]: ...
+    @property
+    def newest(self) -> Mapping[UUID, VerdictIssued]: ...
 
-    async def about(self, offset: int) -> Mapping[VerdictAt, VerdictIssued]: ...
 
-
-KnownFrom = Callable[[int, str, int], Known]
+KnownFrom = Callable[[int, str, int], Awaitable[Known]]
 """What a partition has already, of a topic of frames from an offset on."""
 OnGap = Callable[[int, int, int], None]
 """Told of a partition whose frames from one offset to before another did not come."""
@@ -77,6 +78,12 @@ class Inspection:
 
     async def accept(self, arrival: Arrival) -> None:
         """Take one event in; waits while the budget is used up, so that Kafka and not the heap holds the rest."""
+        try:
+            await self._take(arrival)
+        except Exception as error:  # Faust would go on without it, and wait for it at the next rebalance
+            self._die(f"taking {_where(arrival)} failed: {error!r}")
+
+    async def _take(self, arrival: Arrival) -> None:
         nbytes = len(arrival.value or b"")
         while not self._budget.admits(nbytes):
             self._changed.clear()
@@ -103,10 +110,14 @@ class Inspection:
             assignment.outbox.close()
 
     def _assignment(self, arrival: Arrival) -> _Assignment:
-        """The partition's lane; a new generation gets a new one, which first reads back what is published already."""
+        """The partition's lane; a new one first reads back what is published already.
+
+        A new generation gets one, and so does a partition of which a frame comes again in the same generation: Faust
+        seeks more than once around a rebalance, and then gives the last one that it gave once more.
+        """
         source = arrival.source
         current = self._assignments.get(source.partition)
-        if current and current.generation == arrival.generation:
+        if current and current.generation == arrival.generation and not current.outbox.lane.passed(source.offset):
             return current
         outbox = Outbox(source.partition, self._sender, self._acked, self._die)
         reading = asyncio.create_task(self._read_back(current.outbox if current else None, source))
@@ -121,17 +132,15 @@ class Inspection:
         if before:
             before.close()
         await self._inspector.quarantine.look_again()
-        return self._known_from(source.partition, source.topic, source.offset)
+        return await self._known_from(source.partition, source.topic, source.offset)
 
     async def _handle(self, arrival: Arrival, assignment: _Assignment, slot: Slot[Entry]) -> None:
         try:
             known = await assignment.known
-            published = await known.about(arrival.source.offset)
-            outputs = await self._inspector.inspect(arrival, published, known.newest)
+            outputs = await self._inspector.inspect(arrival, known.about, known.newest)
             assignment.outbox.decide(slot, outputs)
         except Exception as error:  # a bug or a broken part: without outputs the frame may not be acknowledged
-            where = f"{arrival.source.topic}/{arrival.source.partition}@{arrival.source.offset}"
-            self._die(f"inspecting {where} failed: {type(error).__name__}: {error}")
+            self._die(f"inspecting {_where(arrival)} failed: {type(error).__name__}: {error}")
 
     def _acked(self, entry: Entry) -> None:
         self._budget.release(entry.nbytes, time.monotonic())
@@ -155,3 +164,7 @@ class Inspection:
     def _gauge(self) -> None:
         self._metrics.inflight_frames.set(self._budget.frames)
         self._metrics.inflight_bytes.set(self._budget.bytes)
+
+
+def _where(arrival: Arrival) -> str:
+    return f"{arrival.source.topic}/{arrival.source.partition}@{arrival.source.offset}"

@@ -44,9 +44,13 @@ class Lane(Generic[T]):
     def __len__(self) -> int:
         return len(self._unacked)
 
+    def passed(self, offset: int) -> bool:
+        """Whether this or a later offset was opened already."""
+        return self.newest is not None and offset <= self.newest
+
     def open(self, offset: int, content: T) -> Slot[T]:
         """A place for the next frame; offsets must grow (gaps are fine: aborted transactions leave them)."""
-        if self.newest is not None and offset <= self.newest:
+        if self.passed(offset):
             raise ValueError(f"offset {offset} after {self.newest}: a lane only grows; a redelivery needs a new lane")
         self.newest = offset
         slot = Slot(offset, content)

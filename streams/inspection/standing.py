@@ -59,13 +59,9 @@ class Standing:
         self._told: dict[int, int] = {}  # by partition, up to where gone frames were counted
 
     async def starts(self, committed: Mapping[int, int | None]) -> dict[int, int]:
-        """By partition, the offset to read from where it is not the committed one; None is read from the beginning."""
-        found = {}
-        for partition, offset in sorted(committed.items()):
-            start = await self._start(partition, offset)
-            if offset is not None and start != offset:
-                found[partition] = start
-        return found
+        """By partition, the offset to read from where it is not the committed one (None: nothing is committed)."""
+        found = {partition: await self._start(partition, offset) for partition, offset in sorted(committed.items())}
+        return {partition: start for partition, start in found.items() if start != committed[partition]}
 
     async def missed(self, partition: int, low: int, high: int) -> None:
         """Frames at offsets `low` to `high` (exclusive) did not come: says how many of them are deleted."""
@@ -82,7 +78,7 @@ class Standing:
             letter = await self._decided(self._letters, partition, LETTERS_AT_ONCE)
         known = [offset for offset in (verdict, letter) if offset is not None]
         decided = max(known) if known else None
-        start = start_of(begin if committed is None else committed, begin, end, decided)
+        start = start_of(committed, begin, end, decided)
         if committed is None and decided is not None:
             log.warning(
                 "%s partition %d: the group's offset is lost; reading from %d, frames that have a verdict keep it",

@@ -3,6 +3,7 @@
     begin        decided      committed     end
       │ … results … │ undone frames │ new …  │     committed was moved forward: read from before `decided` on
       │ … committed … decided …              │     as usual: from committed on; what is decided stays
+  committed … far … decided │ new …          │     was moved back, or forgotten: from before `decided` on too
 
 People move offsets (kafka-consumer-groups --reset-offsets), and Kafka forgets them. What is published decides: results
 of a partition are published in its order, so behind the newest frame that has one nothing is decided.
@@ -25,15 +26,17 @@ class Start:
     gone: int = 0
 
 
-def start_of(committed: int, begin: int, end: int, decided: int | None) -> Start:
+def start_of(committed: int | None, begin: int, end: int, decided: int | None) -> Start:
     """Where a partition that holds [begin, end) is read from.
 
-    `decided` is the newest frame that has a verdict or a dead letter, None where none is known.
+    `committed` is None where that was forgotten; `decided` is the newest frame that has a verdict or a dead letter,
+    None where none is known.
     """
+    committed = 0 if committed is None else committed
     following = committed if decided is None and committed < begin else begin if decided is None else decided + 1
     gone = max(0, begin - following)
+    again = min(end, max(begin, following - AGAIN))
     if committed <= following:
-        return Start(max(committed, begin), 0, gone)
-    if committed > end:  # of a log that was cut or made anew
-        committed = end
-    return Start(min(end, max(begin, following - AGAIN)), max(0, committed - max(following, begin)), gone)
+        return Start(max(committed, again), 0, gone)
+    committed = min(committed, end)  # beyond it: of a log that was cut or made anew
+    return Start(again, max(0, committed - max(following, begin)), gone)

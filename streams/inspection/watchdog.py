@@ -20,7 +20,7 @@ from streams.topics import Topic
 
 log = logging.getLogger(__name__)
 EXIT_STATUS = 70  # EX_SOFTWARE
-STANDSTILL_S = 8.0  # shorter than a group's session, see `faust_app.py`
+STANDSTILL_S = 4.5  # with LOOK_S and a heartbeat shorter than a group's session, see `faust_app.py`
 LOOK_S = 0.5
 
 

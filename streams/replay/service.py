@@ -132,7 +132,7 @@ class ReplayWorker:
         begins = {p: begin for p, (begin, _) in (await landmarks.bounds()).items()}  # retention goes on meanwhile
         now = Range(reach.lows, reach.highs, {p: max(begins[p], reach.begins[p]) for p in reach.begins})
         published: dict[int, dict[VerdictAt, VerdictIssued]] = {
-            p: await tail.published(p, self._frames_topic, start) for p, start in starts.items()
+            p: (await tail.published(p, self._frames_topic, start)).about for p, start in starts.items()
         }
         ahead = BATCHES_AHEAD * self._settings.max_batch
         budget = Budget(self._settings.inflight_max_bytes, self._settings.inflight_max_s, ahead)

@@ -21,7 +21,7 @@ from streams.chaos.ledger import Results
 from streams.chaos.reading import results
 from streams.settings import Settings
 from streams.topics import FRAMES, station_key, topic_specs
-from tests.builders import FakeEngine, recipe, serving_model
+from tests.builders import Deaths, FakeEngine, recipe, serving_model
 
 DEFAULT = recipe(plant="*", line="*")
 
@@ -37,8 +37,10 @@ async def prepared(bootstrap: str, prefix: str, data_dir: Path) -> Settings:
 async def running_worker(
     settings: Settings, engine: FakeEngine | None = None, default: Recipe | None = DEFAULT
 ) -> AsyncIterator[InspectionWorker]:
-    """A worker that drains and stops at the end."""
-    worker = InspectionWorker(settings, [serving_model(engine or FakeEngine())], default, CollectorRegistry())
+    """A worker that drains and stops at the end; fails where it would have ended its process."""
+    deaths = Deaths()
+    models = [serving_model(engine or FakeEngine())]
+    worker = InspectionWorker(settings, models, default, CollectorRegistry(), die=deaths)
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(worker.run(stop, ready.set))
     waiting = asyncio.create_task(ready.wait())
@@ -49,6 +51,7 @@ async def running_worker(
     finally:
         stop.set()
         await task
+        assert deaths == []
 
 
 async def publish(settings: Settings, frames: Iterable[FrameCaptured]) -> None:

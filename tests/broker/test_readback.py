@@ -53,11 +53,13 @@ async def test_the_first_verdict_of_every_frame_from_an_offset_on_is_found_whate
         async with asyncio.timeout(30):
             found = await tail.published(0, FRAMES_TOPIC, 120)
             elsewhere = await tail.published(0, "other.frames", 0), await tail.published(1, FRAMES_TOPIC, 0)
+            newest = (await tail.published(0, FRAMES_TOPIC, 202)).newest
     finally:
         await tail.stop()
         await producer.abort_transaction()
         await producer.stop()
 
-    assert sorted(offset for offset, _ in found) == list(range(120, 203))
-    assert found[150, made(150).verdict_id] == made(150)
-    assert elsewhere == ({}, {})
+    assert sorted(offset for offset, _ in found.about) == list(range(120, 203))
+    assert found.about[150, made(150).verdict_id] == made(150)
+    assert [published.about for published in elsewhere] == [{}, {}]
+    assert made(202).verdict_id in newest

@@ -18,7 +18,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from prometheus_client import CollectorRegistry
 
-from streams.bus import published, readback
+from streams.bus import readback
 from streams.bus.offsets import end_offsets
 from streams.bus.subscriber import subscribe_events
 from streams.downstream.parts.service import PartsService
@@ -116,10 +116,11 @@ async def test_where_undecodable_frames_are_the_last_nothing_comes_twice_and_not
     assert len(letters) == 10
 
 
-async def test_a_forgotten_group_reads_all_again_and_decides_nothing_twice(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("again", "redelivered"), [(starts.AGAIN, 600), (10, 10 * 3)])  # in three partitions
+async def test_a_forgotten_group_reads_the_last_again_and_decides_nothing_twice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, again: int, redelivered: int
 ) -> None:
-    monkeypatch.setattr(published, "WINDOW", 32)
+    monkeypatch.setattr(starts, "AGAIN", again)
     monkeypatch.setattr(readback, "BLOCK", 16)
     before = await inspected(settings, frames(0, 600))
     await forget(settings, GROUP)
@@ -129,7 +130,7 @@ async def test_a_forgotten_group_reads_all_again_and_decides_nothing_twice(
         await until_lag_is_zero(settings)
     found = await results(settings)
 
-    assert worker.metrics.redelivered._value.get() == 600
+    assert worker.metrics.redelivered._value.get() == redelivered
     assert len(found.ids) == 650
     assert found.ids > before.ids
     assert found.copies() == {}

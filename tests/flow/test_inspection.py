@@ -563,6 +563,28 @@ async def test_a_new_generation_waits_for_frames_of_the_old_one_that_are_still_u
     assert line.acked == [0, 0]
 
 
+async def test_a_frame_that_comes_again_in_one_generation_takes_its_verdict_too(make: MakeBench) -> None:
+    """Faust seeks more than once around a rebalance and gives the last frame that it gave once more."""
+    tail = FakeTail()
+    line = make(tail=tail)
+    await line.run(shown(0, DENT_LEVEL), shown(1, DENT_LEVEL))
+    tail.verdicts = line.verdicts
+    await line.accept(shown(1, DENT_LEVEL), 1)
+    await line.accept(shown(2, DENT_LEVEL), 2)
+    await line.inspection.drain()
+    assert [v.source_offset for v in line.verdicts] == [0, 1, 2], "no second verdict for 1"
+    assert line.acked == [0, 1, 1, 2]
+    assert line.deaths == []
+
+
+async def test_a_frame_that_cannot_be_taken_ends_the_process(make: MakeBench) -> None:
+    """Its agent would be started anew without it, and the next rebalance would wait for it for ever."""
+    line = make()
+    line.metrics.inflight_frames = None  # whatever is broken
+    await line.accept(shown(0, OK_LEVEL))
+    assert "taking lineside.frames/0@0 failed" in line.deaths[0]
+
+
 # Bounds, ends and faults
 
 

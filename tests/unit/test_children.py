@@ -38,14 +38,15 @@ async def main():
 
 asyncio.run(main())
 """
-QUICK = PatienceLimits(start_s=30.0, silent_s=0.5)
+PATIENT, QUICK = PatienceLimits(start_s=30.0), PatienceLimits(start_s=30.0, silent_s=0.5)
 
 
 @asynccontextmanager
 async def running(tmp_path: Path, name: str, program: str = PROGRAM) -> AsyncIterator[Child]:
-    environment = {"LINESIDE_STALL_TIMEOUT_S": "0.5"}
+    environment = {"LINESIDE_STALL_TIMEOUT_S": "0.5"} if name == "stuck" else {}
+    limits = QUICK if name == "hung" else PATIENT
     command = (sys.executable, "-c", program)
-    child = Child([name], environment, tmp_path / "a.log", tmp_path / "a.ready", limits=QUICK, program=command)
+    child = Child([name], environment, tmp_path / "a.log", tmp_path / "a.ready", limits=limits, program=command)
     await child.start()
     try:
         yield child

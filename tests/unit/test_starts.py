@@ -23,6 +23,10 @@ FAR = 10 * AGAIN
         pytest.param(7, 0, 9, 6, Start(7), id="as usual"),
         pytest.param(5, 0, 9, 6, Start(5), id="decided and not committed yet"),
         pytest.param(0, 0, 9, 6, Start(0), id="moved to the beginning: all comes again"),
+        pytest.param(0, 0, FAR + 9, FAR, Start(FAR + 1 - AGAIN), id="moved far back: only the last ones come again"),
+        pytest.param(None, 0, FAR + 9, FAR, Start(FAR + 1 - AGAIN), id="forgotten: only the last ones come again"),
+        pytest.param(None, 0, 9, None, Start(0), id="nothing committed, nothing decided"),
+        pytest.param(None, 7, 9, 2, Start(7, gone=4), id="forgotten, and some of it is deleted"),
         pytest.param(0, 0, 9, None, Start(0), id="never read"),
         pytest.param(9, 0, 9, 6, Start(0, undone=2), id="moved to the end"),
         pytest.param(FAR + 9, 0, FAR + 9, FAR, Start(FAR + 1 - AGAIN, undone=8), id="some decided ones are read again"),
@@ -33,11 +37,10 @@ FAR = 10 * AGAIN
         pytest.param(3, 7, 9, 5, Start(7, gone=1), id="decided above the committed offset, then deleted"),
         pytest.param(3, 7, 9, None, Start(7, gone=4), id="deleted, nothing decided"),
         pytest.param(7, 7, 7, 6, Start(7), id="all decided, all deleted"),
-        pytest.param(7, 7, 9, 2, Start(7, gone=4), id="a lost offset is taken as the beginning"),
     ],
 )
 def test_where_a_partition_is_read_from(
-    committed: int, begin: int, end: int, decided: int | None, expected: Start
+    committed: int | None, begin: int, end: int, decided: int | None, expected: Start
 ) -> None:
     assert start_of(committed, begin, end, decided) == expected
 
@@ -131,7 +134,7 @@ async def test_a_gap_that_nothing_was_deleted_in_is_none() -> None:
     assert registry.get_sample_value("lineside_frames_gone_total") == 0
 
 
-async def test_what_has_no_committed_offset_is_left_to_the_group_and_what_is_gone_is_told() -> None:
+async def test_what_has_no_committed_offset_begins_with_what_is_there_and_what_is_gone_is_told() -> None:
     there, registry = standing(Topic(9, begin=7), Tail(Result(2, time_of(2))), Tail())
-    assert await there.starts({0: None}) == {}
+    assert await there.starts({0: None}) == {0: 7}
     assert registry.get_sample_value("lineside_frames_gone_total") == 4

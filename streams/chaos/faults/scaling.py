@@ -8,7 +8,7 @@ import signal
 from streams.chaos.fault import Size, fault
 from streams.chaos.stage import Stage
 
-PAST_SESSION_S = 14.0  # a group's session ends after 10 s (faust_app.py)
+PAST_SESSION_S = 14.0  # a session ends after faust_app.SESSION_S
 
 
 @fault("scale", "workers from one to three and back to one; no frame waits for long", wait_s=30, workers=1)
