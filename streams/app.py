@@ -212,7 +212,8 @@ class InspectionWorker:
     async def _starts(self, committed: Mapping[Any, int | None]) -> dict[Any, int]:
         """Where each partition of a new assignment is read from, whatever was done to the group's offsets."""
         await self._holding.assigned(committed)
-        starts = await self._standing.starts({tp.partition: offset for tp, offset in committed.items()})
+        read = {tp.partition: offset for tp, offset in committed.items() if tp not in self._faust.held}
+        starts = await self._standing.starts(read)  # held ones have no verdicts to ask about
         return {tp: starts[tp.partition] for tp in committed if tp.partition in starts}
 
     def _note_gap(self, partition: int, low: int, high: int) -> None:
