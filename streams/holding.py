@@ -81,7 +81,7 @@ class Holding:
         self._app.held -= free
         self._on_change(len(self._app.held))
         await self._fetching("resume", mine)
-        self._app.consumer.resume_partitions(mine)
+        self._app.consumer.resume_partitions({tp for tp in assigned if tp in mine})  # of Faust's own type
         log.warning("partitions %s are read again: their topics have grown", sorted(tp.partition for tp in free))
 
     async def _fetching(self, what: str, tps: frozenset[Any]) -> None:
