@@ -11,4 +11,5 @@ fi
 sh infra/setup.sh
 sh infra/browser.sh
 sh infra/check.sh
-exec .venv/bin/python -m pytest -n 3 "$@"
+# A process that ends with a test ends the run: xdist would wait for ever for what it had left to do.
+exec .venv/bin/python -m pytest -n 3 --max-worker-restart 0 "$@"

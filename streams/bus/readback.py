@@ -133,7 +133,7 @@ class Published:
     offset alone may be one of a topic that was made anew. `newest` holds the last block's, by verdict_id.
     """
 
-    about: Mapping[tuple[int, UUID], VerdictIssued]
+    about: dict[tuple[int, UUID], VerdictIssued]
     newest: Mapping[UUID, VerdictIssued]
 
 
