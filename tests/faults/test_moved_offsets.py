@@ -28,7 +28,7 @@ from streams.settings import Settings
 from streams.topics import FRAMES, LINE_STATS, PARTS, VERDICTS
 from tests.broker.growing import running
 from tests.broker.running import inspected, prepared, publish, running_worker, until_lag_is_zero
-from tests.builders import FakeEngine, frame
+from tests.builders import OK_LEVEL, FakeEngine, frame, picture
 from tests.faults.ledger import results
 from tests.faults.moved import commit, delete_before, forget
 
@@ -173,7 +173,8 @@ async def test_frames_deleted_under_a_running_worker_are_counted_too(
     engine = FakeEngine()
     engine.gate.clear()
     settings = dataclasses.replace(settings, buffer_messages=8)
-    await publish(settings, [frame(number, attributes={"ballast": "x" * 60_000}) for number in range(400)])
+    big = {f"ballast-{number}": "x" * 500 for number in range(50)}
+    await publish(settings, [frame(number, image=picture(OK_LEVEL), attributes=big) for number in range(400)])
     [partition] = [p for p, end in (await ends(settings)).items() if end]
 
     async with running_worker(settings, engine) as worker:
