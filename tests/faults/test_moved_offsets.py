@@ -121,6 +121,7 @@ async def test_a_forgotten_group_reads_the_last_again_and_decides_nothing_twice(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, again: int, redelivered: int
 ) -> None:
     monkeypatch.setattr(starts, "AGAIN", again)
+    monkeypatch.setattr(starts, "FAR", 2 * again)
     monkeypatch.setattr(readback, "BLOCK", 16)
     before = await inspected(settings, frames(0, 600))
     await forget(settings, GROUP)

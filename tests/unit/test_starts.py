@@ -12,9 +12,10 @@ from prometheus_client import CollectorRegistry
 
 from streams.inspection.metrics import InspectionMetrics
 from streams.inspection.standing import Standing
-from streams.inspection.starts import AGAIN, Start, start_of
+from streams.inspection.starts import AGAIN, FAR, Start, start_of
 
-FAR = 10 * AGAIN
+LATE = 10 * AGAIN
+NEWEST = 3 * FAR
 
 
 @pytest.mark.parametrize(
@@ -23,13 +24,21 @@ FAR = 10 * AGAIN
         pytest.param(7, 0, 9, 6, Start(7), id="as usual"),
         pytest.param(5, 0, 9, 6, Start(5), id="decided and not committed yet"),
         pytest.param(0, 0, 9, 6, Start(0), id="moved to the beginning: all comes again"),
-        pytest.param(0, 0, FAR + 9, FAR, Start(FAR + 1 - AGAIN), id="moved far back: only the last ones come again"),
-        pytest.param(None, 0, FAR + 9, FAR, Start(FAR + 1 - AGAIN), id="forgotten: only the last ones come again"),
+        pytest.param(
+            0, 0, NEWEST + 9, NEWEST, Start(NEWEST + 1 - AGAIN), id="moved far back: the last ones come again"
+        ),
+        pytest.param(None, 0, NEWEST + 9, NEWEST, Start(NEWEST + 1 - AGAIN), id="forgotten: the last ones come again"),
+        pytest.param(
+            NEWEST + 1 - FAR, 0, NEWEST + 9, NEWEST, Start(NEWEST + 1 - FAR), id="a crash with much under way"
+        ),
+        pytest.param(
+            None, NEWEST + 1 - FAR, NEWEST + 9, NEWEST, Start(NEWEST + 1 - FAR), id="a crash before any commit"
+        ),
         pytest.param(None, 0, 9, None, Start(0), id="nothing committed, nothing decided"),
         pytest.param(None, 7, 9, 2, Start(7, gone=4), id="forgotten, and some of it is deleted"),
         pytest.param(0, 0, 9, None, Start(0), id="never read"),
         pytest.param(9, 0, 9, 6, Start(0, undone=2), id="moved to the end"),
-        pytest.param(FAR + 9, 0, FAR + 9, FAR, Start(FAR + 1 - AGAIN, undone=8), id="some decided ones are read again"),
+        pytest.param(LATE + 9, 0, LATE + 9, LATE, Start(LATE + 1 - AGAIN, undone=8), id="some decided ones come again"),
         pytest.param(9, 0, 9, None, Start(0, undone=9), id="moved to the end before anything was decided"),
         pytest.param(99, 0, 9, 6, Start(0, undone=2), id="moved beyond the end"),
         pytest.param(9, 7, 9, 2, Start(7, undone=2, gone=4), id="moved to the end, and some of it is deleted"),
