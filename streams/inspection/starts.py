@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 AGAIN = 4096  # frames before the newest decided one that are read again where offsets were moved: what follows from
 # their verdicts (defect, dead letter) may be missing. More than a worker has under way at 2,000 frames/s
-FAR = 65_536  # decided frames behind the committed offset that no crash leaves: 2 s at 32,000 frames/s in one partition.
-# Fewer may be frames that were under way, whose defects and dead letters are still to be sent: all come again
+# Decided frames behind the committed offset that no crash leaves: 2 s at 32,000 frames/s in one partition. Fewer may be
+# frames that were under way, whose defects and dead letters are still to be sent: all of them come again
+FAR = 65_536
 
 
 @dataclass(frozen=True, slots=True)
