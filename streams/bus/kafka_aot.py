@@ -8,7 +8,6 @@ lies beside the jars, is as trusted as they, and may be deleted at any time. Kno
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -50,7 +49,7 @@ def make_aot_file() -> Path:
         broker = EmbeddedBroker(BrokerConfig(Path(name) / "broker"), (*OPTIONS, f"{OUTPUT_ARGUMENT}{fresh}"))
         broker.start()
         broker.stop(120.0)  # Java makes the file as it ends
-        os.replace(fresh, file)
+        fresh.replace(file)
     return file
 
 
