@@ -1,12 +1,13 @@
 #!/bin/sh
 # Sets everything up, checks the code and runs all tests on real, embedded Kafkas, in three processes side by side.
 #   sh infra/test.sh [--long] [PYTEST OPTIONS]     such as -k deadline, or tests/unit; -n 0: in one process
-# --long: tests of statistics and endurance in their full size, half an hour more.
+# --long: also tests/endurance, and all others in their full size; an hour more.
 set -eu
 cd "$(dirname "$0")/.."
 if [ "${1:-}" = --long ]; then
   export LINESIDE_TEST_LONG=1
   shift
+  [ $# -gt 0 ] || set -- tests
 fi
 unset PYTHONDONTWRITEBYTECODE  # else each of hundreds of programs compiles all of torch anew
 sh infra/setup.sh

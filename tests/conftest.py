@@ -16,9 +16,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several tests share the cores: torch,
 
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 
-NEED_BROKER = [Path(__file__).parent / folder for folder in ("broker", "faults")]
-SLOWEST_FIRST = ("faults", "broker", "web", "flow", "contracts", "unit")
-ONE_AT_A_TIME = ("tests/faults/",)  # they measure time under a load of their own
+NEED_BROKER = [Path(__file__).parent / folder for folder in ("broker", "faults", "endurance")]
+SLOWEST_FIRST = ("endurance", "faults", "broker", "web", "flow", "contracts", "unit")
+ONE_AT_A_TIME = ("faults/test_chaos.py", "faults/test_memory.py", "faults/test_supervision.py")  # they measure time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,7 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(folder in item.path.parents for folder in NEED_BROKER):
             item.add_marker("broker")
-    items.sort(key=lambda item: SLOWEST_FIRST.index(item.path.relative_to(Path(__file__).parent).parts[0]))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, int]:
+    """What runs one at a time before all else, so that all else runs beside it."""
+    place = item.path.relative_to(Path(__file__).parent)
+    return str(place) not in ONE_AT_A_TIME, SLOWEST_FIRST.index(place.parts[0])
 
 
 def pytest_collection_finish() -> None:
@@ -42,13 +48,13 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Tests of one file go to one process, in order, because they share what is made for them; all faults to one."""
+    """Tests of one file go to one process, in order, because they share what is made for them."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            folders = [folder for folder in ONE_AT_A_TIME if nodeid.startswith(folder)]
-            return folders[0] if folders else nodeid.split("::")[0]
+            file = nodeid.split("::")[0]
+            return "one at a time" if file.removeprefix("tests/") in ONE_AT_A_TIME else file
 
     config.option.loadscopereorder = False  # xdist would begin with the file of most tests
     return ByFile(config, log)

@@ -37,7 +37,7 @@ from tests.builders import LONG_AGO, NAMESPACE, frame
 from tests.models_fixture import TINY_CLASSES, TINY_SIDE, tiny_artifact, tiny_pictures
 from tests.sizes import size
 
-FRAMES = int(os.environ.get("LINESIDE_TEST_HOUR_FRAMES", size("1600", "4000")))  # 20,000: five minutes on two cores
+FRAMES = int(os.environ.get("LINESIDE_TEST_HOUR_FRAMES", size("800", "4000")))  # 20,000: five minutes on two cores
 DISTINCT = 400
 LABELS = ("good", "scratch", "dent")
 DECISION = ("source_partition", "source_offset", "outcome", "reason", "findings", "scores", "model_sha256")

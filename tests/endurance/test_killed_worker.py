@@ -1,6 +1,6 @@
 """Promises 1, 2 and 3 while the worker is killed again and again under load.
 
-frames   ═════════════════════════════════════▶ 4,000 (long: 8,000), every second one with a deadline of 1 s
+frames   ═════════════════════════════════════▶ 8,000, every second one with a deadline of 1 s
 worker   ━━━━━✗      ━━━━━━━✗      ━━━━━━✗      ━━━━━━━━━━▶
 samples  ···································································· committed offsets against results
 """
@@ -30,11 +30,10 @@ from streams.settings import Settings
 from streams.topics import FRAMES, VERDICTS, station_key, topic_specs
 from tests.faults.workers import WorkerProcess
 from tests.models_fixture import tiny_artifact
-from tests.sizes import size
 
-FRAMES_SENT = size(4_000, 8_000)
+FRAMES_SENT = 8_000
 FRAMES_PER_S = 250
-KILLS_AT = size((400, 1_250, 2_250), (800, 2_500, 4_500))  # verdicts on the topic
+KILLS_AT = (800, 2_500, 4_500)  # verdicts on the topic
 LINES = 7  # stations that share 12 partitions
 
 

@@ -1,4 +1,4 @@
-"""SIGKILL of archive, replay and compare at any moment, then again: the same as if nothing had happened."""
+"""SIGKILL of replay and compare at any moment, then again: the same as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -9,52 +9,23 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from models.artifact import load_artifact, save_artifact
-from streams.archive.catalogue import Catalogue
-from streams.archive.tables import PICTURES, TABLES
 from streams.bus.offsets import end_offsets
 from streams.errors import CallerError
 from streams.replay.runs import open_run
 from streams.replay.topics import replay_topic
 from streams.settings import Settings, to_environment
-from tests.archived import archive
 from tests.broker.running import prepared
-from tests.broker.test_archive import rows
 from tests.broker.test_replay_hour import captured, inspected_live, png
+from tests.faults.test_killed_archive import killed_until_done
 from tests.models_fixture import tiny_artifact, tiny_pictures
-from tests.sizes import size
 
-FRAMES = size(600, 1500)
-KILLS, KILLS_OF_COMPARE = size((3, 2), (6, 4))
-ARCHIVE = (
-    "import asyncio; from tests.archived import archive; from streams.settings import load_settings; "
-    "asyncio.run(archive(load_settings()))"
-)
+FRAMES, KILLS, KILLS_OF_COMPARE = 1_500, 6, 4
 DECISION = ["source_partition", "source_offset", "verdict_id", "outcome", "reason", "scores", "findings"]
-
-
-def killed_until_done(settings: Settings, arguments: list[str], delays: list[float]) -> int:
-    """Runs a command, kills it after each delay, then lets it end; how often it was really killed."""
-    kills = 0
-    with (settings.data_dir / "killed.log").open("ab") as log:
-        for delay in [*delays, None]:
-            environment = {**os.environ, **to_environment(settings)}
-            process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
-            try:
-                status = process.wait(delay or 120)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                assert process.wait() == -signal.SIGKILL
-                assert delay is not None, "it was to end, and went on for 120 s"
-                kills += 1
-                continue
-            assert status == 0, (settings.data_dir / "killed.log").read_text()[-3000:]
-    return kills
 
 
 async def killed_after(settings: Settings, arguments: list[str], run: str, counts: list[int]) -> None:
@@ -80,8 +51,8 @@ async def published(settings: Settings, topic: str) -> int:
         return 0
 
 
-@pytest.mark.timeout(600)
-async def test_archive_replay_and_compare_killed_anywhere_end_as_undisturbed(
+@pytest.mark.timeout(900)
+async def test_replay_and_compare_killed_anywhere_end_as_undisturbed(
     bootstrap: str, topic_prefix: str, tmp_path: Path
 ) -> None:
     made = await prepared(bootstrap, topic_prefix, tmp_path)
@@ -91,19 +62,6 @@ async def test_archive_replay_and_compare_killed_anywhere_end_as_undisturbed(
     pictures = [png(picture) for picture in tiny_pictures(400, 7)]
     await inspected_live(settings, load_artifact(model), [captured(n, pictures) for n in range(FRAMES)])
     dice = random.Random(4)
-
-    killed = dataclasses.replace(settings, archive=str(tmp_path / "killed"))
-    started = time.monotonic()
-    await archive(settings)
-    took = time.monotonic() - started
-    delays = [1.2 + dice.random() * (took + 1) for _ in range(KILLS)]
-    kills = await asyncio.to_thread(killed_until_done, killed, ["-c", ARCHIVE], delays)
-    assert kills >= 2
-    for name in (*TABLES, PICTURES):
-        assert rows(killed, name) == rows(settings, name)
-    with Catalogue(killed.archive_dir) as catalogue:
-        found = {str(p.relative_to(killed.archive_dir)) for p in killed.archive_dir.glob("*/plant=*/**/*.parquet*")}
-        assert found == catalogue.paths()
 
     replay = [
         "-m",

@@ -1,6 +1,6 @@
 """Counts of line statistics while their worker is killed again and again under load.
 
-verdicts, parts  ══════▶ 1,500 and 450 (long: 3,000 and 900), seven stations, some late, lost or copied
+verdicts, parts  ══════▶ 3,000 and 900, seven stations, some late, lost or copied
 statistics       ━━━━━✗        ━━━━━━━✗        ━━━━━━✗        ━━━━━━━━━━▶
 at the end       the highest revisions against one fold over the whole logs, count for count
 """
@@ -22,9 +22,8 @@ from streams.settings import Settings, to_environment
 from streams.topics import LINE_STATS, PARTS, VERDICTS
 from tests.broker.line_stats_log import Shift, everything, send_by, until_published
 from tests.broker.running import prepared
-from tests.sizes import size
 
-ROUNDS, ROUND_S = size(150, 300), 0.2
+ROUNDS, ROUND_S = 300, 0.2
 KILLS = 3
 SERVICE = """
 import asyncio
@@ -70,7 +69,7 @@ class StatisticsProcess:
 
 
 async def work(settings: Settings) -> None:
-    """Sends verdicts and parts as they come in a shift of half a minute, or a whole one."""
+    """Sends verdicts and parts as they come in a shift of a minute."""
     shift = Shift(7)
     async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
         for _ in range(ROUNDS):
