@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 
 from streams.chaos.fault import FAULTS, Fault, Limits, Size, all_faults, one_after_the_other
+from streams.chaos.faults.pictures import SABOTAGED
 from streams.chaos.judgement import Outcome
 from streams.chaos.runner import ground, logs_in, run_fault
 from streams.chaos.stage import Ground, Stage
@@ -45,8 +46,8 @@ def holds(outcome: Outcome) -> None:
 
 
 @pytest.mark.timeout(600)  # a minute on a machine that is not shared
-async def test_every_promise_holds_through_a_kill_a_zombie_and_an_outage(shared: Ground) -> None:
-    harm = one_after_the_other("kill-worker", "freeze", "broker-stop-5")
+async def test_every_promise_holds_through_a_kill_and_a_zombie(shared: Ground) -> None:
+    harm = one_after_the_other("kill-worker", "freeze")
     outcome = await run_fault(shared, Fault("harm", "", harm, SLOW_MACHINE, settings=QUICK_STARTS))
     holds(outcome)
     assert outcome.recovery_s is not None
@@ -56,7 +57,7 @@ async def test_every_promise_holds_through_a_kill_a_zombie_and_an_outage(shared:
 async def bad_input_then_refusals_and_kills(stage: Stage) -> None:
     await one_after_the_other("poison", "transactions")(stage)
     stage.expect((await stage.read()).duplicates() == 0, "copies appeared although nothing had failed")
-    await all_faults()["verdicts-refused"].cause(stage)
+    await one_after_the_other("deadly-picture", "verdicts-refused")(stage)
     for program in stage.downstream.values():
         gone = program.pid
         program.send_signal(signal.SIGKILL)
@@ -67,10 +68,10 @@ async def bad_input_then_refusals_and_kills(stage: Stage) -> None:
 async def test_every_promise_holds_among_bad_input_and_refusals_and_what_works_downstream_is_complete(
     shared: Ground,
 ) -> None:
-    options = {"workers": 1, "downstream": ("parts", "statistics"), "settings": QUICK_STARTS}
+    options = {"workers": 1, "downstream": ("parts", "statistics"), "settings": QUICK_STARTS, "module": SABOTAGED}
     outcome = await run_fault(shared, Fault("bad", "", bad_input_then_refusals_and_kills, SLOW_MACHINE, **options))
     holds(outcome)
-    assert outcome.restarts >= 2, "refused, and refused again when it started"
+    assert outcome.restarts >= 4, "ended twice by a picture, refused, and refused again when it started"
 
 
 @pytest.mark.asyncio(loop_scope="function")

@@ -39,6 +39,7 @@ from tests.gateways import shot
 
 FILES_PER_S = 100
 LINES = 3
+ALL_SENT = "the spool is sent; frames go directly to the broker again"
 
 
 @pytest.fixture
@@ -191,7 +192,9 @@ async def mistreat(broker: EmbeddedBroker, gateway: GatewayProcess, settings: Se
     await taken(120)
     os.kill(broker.pid, signal.SIGSTOP)
     await taken(60)
+    sent = gateway.log.count(ALL_SENT)
     os.kill(broker.pid, signal.SIGCONT)
+    await until(lambda: gateway.log.count(ALL_SENT) > sent)
     await taken(60)
     await asyncio.to_thread(broker.stop)
     await taken(60)

@@ -181,7 +181,8 @@ async def test_somebody_elses_growth_is_left_alone_and_one_that_crashed_is_ended
     assert ground.pause is not None
     ground.pause.take(other, at)
     running = asyncio.create_task(second.run(6))
-    await asyncio.sleep(0.05)
-    ground.pause.take(other, at)
+    while not running.done():
+        await asyncio.sleep(0.01)
+        ground.pause.take(other, at)
     with pytest.raises(CallerError, match="grow/else adds partitions just now"):
         await running
