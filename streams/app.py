@@ -9,33 +9,29 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from schemas.records import DeadLetter, Precision, Recipe
+from schemas.records import DeadLetter, Recipe
 from streams.bus.admin import require_topics
 from streams.bus.control import ControlReader
 from streams.bus.landmarks import Landmarks
 from streams.bus.publisher import Publisher
 from streams.bus.readback import TopicTail, VerdictTail
 from streams.bus.registry_client import codec_for
-from streams.errors import BrokerUnreachableError, CallerError
+from streams.errors import BrokerUnreachableError
 from streams.faust_app import faust_app, why_it_gave_up
 from streams.health import Work
 from streams.holding import Holding
 from streams.inspection.agent import attach
-from streams.inspection.alone import CHILD_MODULE, Alone, ChildModel
+from streams.inspection.alone import Alone, ChildModel
 from streams.inspection.budget import Budget
-from streams.inspection.decide import ANY_DEFECT, ClassRoles
 from streams.inspection.decode_pool import DecodePool
 from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel
 from streams.inspection.inspection import Inspection
@@ -43,74 +39,22 @@ from streams.inspection.inspector import Inspector
 from streams.inspection.metrics import InspectionMetrics
 from streams.inspection.pictures import Pictures
 from streams.inspection.quarantine import Quarantine
-from streams.inspection.recipes import RecipeBook, default_recipe
+from streams.inspection.recipes import RecipeBook
 from streams.inspection.standing import Standing
 from streams.inspection.watchdog import Fenced, Watchdog, end_process
 from streams.monitor import monitored
+from streams.serving import WorkerOptions, load_artifacts, open_models, own_recipe
 from streams.settings import Settings
+from streams.stopping import stop_on_signals
 from streams.store import FrameStore
 from streams.topics import DEADLETTERS, DEFECTS, FRAMES, RECIPES, VERDICTS, topic_specs
 
 if TYPE_CHECKING:
-    from models.artifact import Artifact
+    pass
 
 log = logging.getLogger(__name__)
 LAG_INTERVAL_S = 1.0
 DRAIN_TIMEOUT_S = 50.0  # shorter than the rebalance timeout
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """What `lineside worker` was asked for."""
-
-    model_dirs: Sequence[Path]
-    use_default_recipe: bool = False
-    device: str = "auto"
-    precision: Precision = Precision.UNKNOWN
-    alone_module: str = CHILD_MODULE  # what tries pictures alone
-
-
-def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) -> ServingModel:
-    """A verified model with its engine; the golden vectors have been run."""
-    from models.engines import open_engine  # torch is seconds of start-up that a gateway need not pay
-
-    buckets = tuple(size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= max_batch) or (1,)
-    engine = open_engine(artifact, options.device, options.precision, buckets)
-    defects = [c for c in artifact.classes if c.role == "defect"]
-    return ServingModel(
-        model_id=artifact.model_id,
-        sha256=artifact.sha256,
-        preprocessing=artifact.preprocessing,
-        roles=ClassRoles(tuple(c.name for c in artifact.classes), frozenset(c.name for c in defects)),
-        engine=engine,
-        thresholds=_thresholds(artifact),
-        unsure_band=artifact.unsure_band,
-    )
-
-
-def _thresholds(artifact: Artifact) -> tuple[tuple[str, float], ...]:
-    own = {c.name: c.threshold for c in artifact.classes} | {ANY_DEFECT: artifact.any_defect_threshold}
-    return tuple((name, limit) for name, limit in own.items() if limit is not None)
-
-
-def load_artifacts(options: WorkerOptions) -> list[Artifact]:
-    """Every model of the worker, verified; ModelError or CallerError for what can't be trusted."""
-    from models.artifact import load_artifact
-
-    if options.use_default_recipe and len(options.model_dirs) != 1:
-        raise CallerError(f"--default-recipe needs exactly one --model; came {len(options.model_dirs)}")
-    return [load_artifact(directory) for directory in options.model_dirs]
-
-
-def open_models(settings: Settings, options: WorkerOptions, artifacts: Sequence[Artifact]) -> list[ServingModel]:
-    """Every model with an engine that has given its golden scores."""
-    return [serving_model(artifact, options, settings.max_batch) for artifact in artifacts]
-
-
-def _default_recipe(models: Sequence[ServingModel], options: WorkerOptions) -> Recipe | None:
-    if not options.use_default_recipe:
-        return None
-    return default_recipe(models[0].model_id, models[0].thresholds, models[0].unsure_band, datetime.now(UTC))
 
 
 class InspectionWorker:
@@ -277,19 +221,6 @@ async def _first(*waits: Any) -> None:
         task.cancel()
 
 
-@contextlib.contextmanager
-def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM ask for a graceful stop while the block runs."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
 async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Callable[[], None] = lambda: None) -> None:
     """`lineside worker`: check the ground, load the models, then inspect until told to stop."""
     artifacts = await asyncio.to_thread(load_artifacts, options)  # a wrong directory is told before anything is reached
@@ -303,7 +234,7 @@ async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Calla
             for m, directory in zip(models, options.model_dirs, strict=True)
         ]
         alone = Alone(children, settings.alone_timeout_s, options.alone_module)
-        worker = InspectionWorker(settings, models, _default_recipe(models, options), alone=alone)
+        worker = InspectionWorker(settings, models, own_recipe(models, options), alone=alone)
         monitor.watch(worker.work)
         stop = asyncio.Event()
         with stop_on_signals(stop):

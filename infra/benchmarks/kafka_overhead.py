@@ -33,7 +33,6 @@ from models.artifact import Artifact, Golden, ModelClass, save_artifact
 from models.preprocess import EncodedImage, Preprocessing
 from models.resnet import Classifier, build_network
 from schemas.records import Encoding, FrameCaptured, Precision, VerdictIssued
-from streams.app import WorkerOptions, load_artifacts, open_models
 from streams.bus.admin import ensure_topics
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.bus.offsets import end_offsets
@@ -44,6 +43,7 @@ from streams.capture.synthetic import SyntheticOptions, take, trigger
 from streams.commands.children import Child
 from streams.inspection.decode_pool import DecodePool
 from streams.inspection.engine_room import EngineRoom, RoomLimits, Unwatched
+from streams.serving import WorkerOptions, load_artifacts, open_models
 from streams.settings import Settings, to_environment
 from streams.topics import FRAMES, VERDICTS, station_key, topic_specs
 

@@ -15,42 +15,24 @@ import math
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import collect_hosts
-from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError, for_code
-from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.errors import KafkaError, KafkaTimeoutError, for_code
 
 from streams.bus.knock import knock
 from streams.bus.refusals import not_allowed
 from streams.bus.security import kafka_options
+from streams.bus.topic_check import Difference, metadata_of, partitions_by_topic, refuse, topic_differences
 from streams.errors import BrokerRefusedError, BrokerUnreachableError, CallerError, OperatorError
-from streams.partitions import advice, findings
 from streams.topics import TopicSpec
 
 log = logging.getLogger(__name__)
 CREATED_OR_EXISTS = (0, 36)
 INVALID_REPLICATION_FACTOR = 38
 POLL_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Where a topic in Kafka is not what the table says."""
-
-    topic: str
-    what: str
-    expected: str
-    came: str
-    fix: str
-    refused: bool = True  # no program starts on it
-
-    def __str__(self) -> str:
-        return f"topic {self.topic}: {self.what} must be {self.expected}, is {self.came}; {self.fix}"
 
 
 async def wait_for_broker(bootstrap: str, timeout_s: float = 10.0) -> str:
@@ -83,24 +65,6 @@ async def wait_for_broker(bootstrap: str, timeout_s: float = 10.0) -> str:
     )
 
 
-async def metadata_of(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, Any]:
-    """What the cluster says about itself and about these topics.
-
-    aiokafka's own `describe_topics` would create a missing topic where brokers do that by themselves, and its
-    `describe_cluster` fetches all topics: on a cluster with 5,000 partitions that took ten times as long.
-    """
-    answer = await admin._send_request(MetadataRequest(topics, allow_auto_topic_creation=False))
-    return dict(answer.to_object())
-
-
-async def partitions_by_topic(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, Sequence[Any]]:
-    """The partitions of those of these topics (full names) that are there; TopicAuthorizationFailedError."""
-    found = (await metadata_of(admin, topics))["topics"]
-    if hidden := [topic["topic"] for topic in found if topic["error_code"] == TopicAuthorizationFailedError.errno]:
-        raise TopicAuthorizationFailedError(hidden[0])
-    return {topic["topic"]: topic["partitions"] for topic in found if topic["partitions"]}
-
-
 async def ensure_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: float = 30.0) -> None:
     """Creates the topics that are missing, waits until they take records, then checks all.
 
@@ -114,7 +78,7 @@ async def ensure_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: 
             missing = await _as_grown(admin, missing, [t for t in topics if t.name in existing])
             await _create(admin, missing, timeout_s)
             await _wait_until_served(bootstrap, {t.name: t.partitions for t in missing}, timeout_s)
-        differences = await _differences(admin, topics)
+        differences = await topic_differences(admin, topics)
     refuse(differences)
 
 
@@ -122,7 +86,7 @@ async def check_topics(bootstrap: str, topics: Sequence[TopicSpec], timeout_s: f
     """Where Kafka's topics are not what the table says; changes nothing."""
     await wait_for_broker(bootstrap, timeout_s)
     async with admin_client(bootstrap, timeout_s) as admin:
-        return await _differences(admin, topics)
+        return await topic_differences(admin, topics)
 
 
 async def require_topics(bootstrap: str, topics: Sequence[TopicSpec], wait_s: float = 10.0) -> None:
@@ -159,17 +123,6 @@ async def partition_counts(bootstrap: str, topics: Sequence[str], timeout_s: flo
             f"Kafka at {bootstrap} answered but then did not ({error!r}); try again"
         ) from error
     return dict.fromkeys(topics, 0) | {topic: len(partitions) for topic, partitions in described.items()}
-
-
-def refuse(differences: Sequence[Difference]) -> None:
-    """CallerError with the first difference and how many more there are; what can be worked with is only logged."""
-    for difference in differences:
-        if not difference.refused:
-            log.warning("%s", difference)
-    differences = [difference for difference in differences if difference.refused]
-    if differences:
-        more = f" ({len(differences) - 1} more: `lineside topics --check`)" if len(differences) > 1 else ""
-        raise CallerError(f"{differences[0]}{more}")
 
 
 def _hosts(bootstrap: str) -> list[tuple[str, int]]:
@@ -242,69 +195,3 @@ async def _wait_until_served(bootstrap: str, topics: Mapping[str, int], timeout_
         ) from None
     finally:
         await consumer.stop()
-
-
-async def _differences(admin: Any, topics: Sequence[TopicSpec]) -> list[Difference]:
-    described = await partitions_by_topic(admin, [topic.name for topic in topics])
-    present = [topic for topic in topics if topic.name in described]
-    create = "create it with `lineside topics --create`"
-    found = [Difference(t.name, "the topic", "there", "missing", create) for t in topics if t.name not in described]
-    if not present:
-        return found
-    configs = await _configs(admin, present)
-    found += _partition_differences(present, {name: len(partitions) for name, partitions in described.items()})
-    for topic in present:
-        found += _shape_differences(topic, described[topic.name])
-        found += _config_differences(topic, configs[topic.name])
-    return found
-
-
-def _partition_differences(topics: Sequence[TopicSpec], counts: Mapping[str, int]) -> list[Difference]:
-    what, found = "the number of partitions", []
-    for topic in topics:
-        if not topic.by_station and counts[topic.name] != topic.partitions:
-            fix = "choose another LINESIDE_TOPIC_PREFIX, or delete the topic"
-            found.append(Difference(topic.name, what, str(topic.partitions), str(counts[topic.name]), fix))
-    by_station = {topic.name: counts[topic.name] for topic in topics if topic.by_station}
-    configured = next((topic.partitions for topic in topics if topic.by_station), 0)
-    if known := advice(by_station, configured):
-        log.warning("%s", known)
-    for finding in findings(by_station, configured):
-        expected, came = str(finding.expected), str(finding.came)
-        found.append(Difference(finding.topic, what, expected, came, finding.fix, finding.refused))
-    return found
-
-
-def _shape_differences(topic: TopicSpec, partitions: Sequence[Any]) -> list[Difference]:
-    found = []
-    replicas = min((len(partition["replicas"]) for partition in partitions), default=0)
-    if replicas < topic.replication:
-        fix = "add replicas with Kafka's kafka-reassign-partitions, or set LINESIDE_REPLICATION lower"
-        found.append(Difference(topic.name, "the replication", f"at least {topic.replication}", str(replicas), fix))
-    return found
-
-
-def _config_differences(topic: TopicSpec, came: dict[str, str]) -> list[Difference]:
-    return [
-        Difference(
-            topic.name,
-            name,
-            expected,
-            came.get(name, "not set"),
-            f"run `kafka-configs --alter --topic {topic.name} --add-config {name}={expected}`",
-        )
-        for name, expected in topic.config().items()
-        if came.get(name) != expected
-    ]
-
-
-async def _configs(admin: Any, topics: Sequence[TopicSpec]) -> dict[str, dict[str, str]]:
-    wanted = [ConfigResource(ConfigResourceType.TOPIC, t.name, configs=dict.fromkeys(t.config())) for t in topics]
-    configs: dict[str, dict[str, str]] = {}
-    for answer in await admin.describe_configs(wanted):
-        for code, message, _type, name, entries in answer.resources:
-            if code:
-                detail = message or for_code(code).__name__
-                raise CallerError(f"Kafka hides the configuration of {name}: {detail}; grant DESCRIBE_CONFIGS on it")
-            configs[name] = {entry[0]: entry[1] for entry in entries}
-    return configs

@@ -14,9 +14,10 @@ from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFai
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest
 
-from streams.bus.admin import admin_client, partitions_by_topic
+from streams.bus.admin import admin_client
 from streams.bus.connect import START_TIMEOUT_S, reaching
 from streams.bus.offsets import COORDINATOR_TIMEOUT_S, YOUNG
+from streams.bus.topic_check import partitions_by_topic
 
 NOBODY = "lineside-asks"
 NO_GENERATION = -1

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from streams.app import stop_on_signals
 from streams.archive.archiver import Archiver, open_archiver
 from streams.archive.catalogue import Catalogue
 from streams.archive.log import TopicLog
@@ -20,6 +19,7 @@ from streams.bus.registry_client import codec_for
 from streams.commands.ui import Ui
 from streams.monitor import monitored
 from streams.settings import Settings
+from streams.stopping import stop_on_signals
 from streams.topics import topic_specs
 
 

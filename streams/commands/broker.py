@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from streams.app import stop_on_signals
 from streams.bus.access import add_rules
 from streams.bus.admin import ensure_topics
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
@@ -18,6 +17,7 @@ from streams.monitor import monitored
 from streams.roles import rules
 from streams.sd_notify import notify
 from streams.settings import Settings
+from streams.stopping import stop_on_signals
 from streams.topics import topic_specs
 
 

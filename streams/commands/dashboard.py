@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from streams.app import stop_on_signals
 from streams.bus.admin import require_topics
 from streams.health import Work
 from streams.monitor import monitored
 from streams.settings import Settings
+from streams.stopping import stop_on_signals
 from streams.topics import topic_specs
 from streams.web.dashboard.app import DashboardOptions, open_dashboard
 from streams.web.shell import serve

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from streams.app import stop_on_signals
 from streams.capture.counts import Counts
 from streams.commands.sources import SourceRequest, make_source
 from streams.commands.ui import Ui
@@ -19,6 +18,7 @@ from streams.health import Work
 from streams.monitor import monitored
 from streams.sd_notify import notify
 from streams.settings import Settings
+from streams.stopping import stop_on_signals
 
 
 async def run_gateway_command(settings: Settings, request: SourceRequest, as_json: bool) -> None:

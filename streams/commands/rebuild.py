@@ -14,7 +14,6 @@ from models.artifact import Artifact, load_artifact
 from models.errors import ModelError
 from schemas.codec import Codec
 from schemas.records import FrameCaptured, Precision, Reason, Recipe, VerdictIssued
-from streams.app import WorkerOptions, serving_model
 from streams.archive.catalogue import Catalogue, where_there
 from streams.archive.rebuild import GOOD, Answer, Rebuilt, judged_again, rejected_again
 from streams.archive.session import connect
@@ -34,6 +33,7 @@ from streams.replay.judging import archived_picture
 from streams.replay.past import Kept
 from streams.replay.prepare import LONG_AGO, recipe_book
 from streams.replay.topics import replay_topic
+from streams.serving import WorkerOptions, serving_model
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import FRAMES, VERDICTS

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from schemas.records import Precision
-from streams.app import WorkerOptions, load_artifacts, open_models, stop_on_signals
 from streams.bus.admin import require_topics
 from streams.bus.offsets import end_offsets
 from streams.commands.replay_report import show_coverage, show_done
@@ -29,7 +28,9 @@ from streams.replay.runs import folder_of, verdicts_of
 from streams.replay.selection import Selection, check_run, default_run
 from streams.replay.service import ReplayWorker, Task, run_topic
 from streams.replay.topics import replay_topic
+from streams.serving import WorkerOptions, load_artifacts, open_models
 from streams.settings import Settings
+from streams.stopping import stop_on_signals
 from streams.topics import topic_specs
 
 SHOWN_S = 0.25

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from models.likeness import descriptor
 from schemas.records import SampleSelected, Strategy
-from streams.app import stop_on_signals
 from streams.bus.admin import require_topics
 from streams.commands.ui import Ui
 from streams.downstream.sampling.pictures import Embed
@@ -25,6 +24,7 @@ from streams.downstream.sampling.strategies import one_line
 from streams.errors import CallerError
 from streams.monitor import monitored
 from streams.settings import Settings
+from streams.stopping import stop_on_signals
 from streams.tail import parse_start, plain
 from streams.topics import topic_specs
 

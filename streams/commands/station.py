@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streams.app import stop_on_signals
 from streams.bus.admin import require_topics
 from streams.health import Work
 from streams.monitor import monitored
 from streams.settings import Settings
+from streams.stopping import stop_on_signals
 from streams.topics import topic_specs
 from streams.web.shell import serve
 from streams.web.station.app import StationOptions, open_station

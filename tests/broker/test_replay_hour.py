@@ -25,12 +25,13 @@ from prometheus_client import CollectorRegistry
 from models.artifact import Artifact, save_artifact
 from models.resnet import Classifier, build_network
 from schemas.records import Encoding, FrameCaptured, Precision
-from streams.app import InspectionWorker, WorkerOptions, serving_model
+from streams.app import InspectionWorker
 from streams.commands.compare import CompareOptions, WhatIfOptions, compare_runs, what_if
 from streams.commands.replay import ReplayOptions, start_replay
 from streams.inspection.recipes import default_recipe
 from streams.replay.runs import open_run
 from streams.replay.selection import Selection
+from streams.serving import WorkerOptions, serving_model
 from streams.settings import Settings
 from tests.broker.running import prepared, publish, until_lag_is_zero
 from tests.builders import LONG_AGO, NAMESPACE, frame

@@ -18,12 +18,12 @@ from PIL import Image
 from models.artifact import load_artifact, save_artifact
 from models.preprocess import EncodedImage
 from schemas.records import Precision
-from streams.app import WorkerOptions, serving_model
 from streams.chaos.sabotage import sabotaged
 from streams.errors import FrameRejectedError, OperatorError
 from streams.inspection.alone import Alone, AloneRoom, ChildModel
 from streams.inspection.decode_pool import DecodePool, ExpiredError
 from streams.inspection.engine_room import EngineRoom, RoomLimits, Unwatched
+from streams.serving import WorkerOptions, serving_model
 from tests.models_fixture import tiny_artifact, tiny_pictures
 
 LIMIT_S = 3.0

@@ -1,0 +1,77 @@
+"""The models that a worker serves: artifacts verified, engines opened, and a recipe where nobody gave one.
+
+Place in the flow: before a worker starts, and when a replay opens its model. Knows no Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.records import Precision, Recipe
+from streams.errors import CallerError
+from streams.inspection.alone import CHILD_MODULE
+from streams.inspection.decide import ANY_DEFECT, ClassRoles
+from streams.inspection.engine_room import ServingModel
+from streams.inspection.recipes import default_recipe
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from models.artifact import Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What `lineside worker` was asked for."""
+
+    model_dirs: Sequence[Path]
+    use_default_recipe: bool = False
+    device: str = "auto"
+    precision: Precision = Precision.UNKNOWN
+    alone_module: str = CHILD_MODULE  # what tries pictures alone
+
+
+def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) -> ServingModel:
+    """A verified model with its engine; the golden vectors have been run."""
+    from models.engines import open_engine  # torch is seconds of start-up that a gateway need not pay
+
+    buckets = tuple(size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= max_batch) or (1,)
+    engine = open_engine(artifact, options.device, options.precision, buckets)
+    defects = [c for c in artifact.classes if c.role == "defect"]
+    return ServingModel(
+        model_id=artifact.model_id,
+        sha256=artifact.sha256,
+        preprocessing=artifact.preprocessing,
+        roles=ClassRoles(tuple(c.name for c in artifact.classes), frozenset(c.name for c in defects)),
+        engine=engine,
+        thresholds=_thresholds(artifact),
+        unsure_band=artifact.unsure_band,
+    )
+
+
+def _thresholds(artifact: Artifact) -> tuple[tuple[str, float], ...]:
+    own = {c.name: c.threshold for c in artifact.classes} | {ANY_DEFECT: artifact.any_defect_threshold}
+    return tuple((name, limit) for name, limit in own.items() if limit is not None)
+
+
+def load_artifacts(options: WorkerOptions) -> list[Artifact]:
+    """Every model of the worker, verified; ModelError or CallerError for what can't be trusted."""
+    from models.artifact import load_artifact
+
+    if options.use_default_recipe and len(options.model_dirs) != 1:
+        raise CallerError(f"--default-recipe needs exactly one --model; came {len(options.model_dirs)}")
+    return [load_artifact(directory) for directory in options.model_dirs]
+
+
+def open_models(settings: Settings, options: WorkerOptions, artifacts: Sequence[Artifact]) -> list[ServingModel]:
+    """Every model with an engine that has given its golden scores."""
+    return [serving_model(artifact, options, settings.max_batch) for artifact in artifacts]
+
+
+def own_recipe(models: Sequence[ServingModel], options: WorkerOptions) -> Recipe | None:
+    if not options.use_default_recipe:
+        return None
+    return default_recipe(models[0].model_id, models[0].thresholds, models[0].unsure_band, datetime.now(UTC))
