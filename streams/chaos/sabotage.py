@@ -113,13 +113,13 @@ _open_engine = engines.open_engine
 
 def main() -> None:
     """Entry: a worker by the command line's arguments, or the child that tries pictures alone."""
-    from streams import app, cli
+    from streams import cli, serving
     from streams.inspection import alone_child, decode_pool
 
     engines.open_engine = open_engine
     for module in (decode_pool, alone_child):
         vars(module)["load_input"] = load_input
-    vars(app)["WorkerOptions"] = functools.partial(app.WorkerOptions, alone_module="streams.chaos.sabotage")
+    vars(serving)["WorkerOptions"] = functools.partial(serving.WorkerOptions, alone_module="streams.chaos.sabotage")
     (alone_child.main if sys.argv[1].isdecimal() else cli.main)()
 
 
