@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets everything up, checks the code and runs all tests on real, embedded Kafkas, in three processes side by side.
+# Sets everything up, checks the code and runs all tests on real, embedded Kafkas, in four processes side by side.
 #   sh infra/test.sh [--long] [PYTEST OPTIONS]     such as -k deadline, or tests/unit; -n 0: in one process
 # --long: also tests/endurance, and all others in their full size; an hour more.
 set -eu
@@ -14,4 +14,4 @@ sh infra/setup.sh
 sh infra/browser.sh
 sh infra/check.sh
 # A process that ends with a test ends the run: xdist would wait for ever for what it had left to do.
-exec .venv/bin/python -m pytest -n 3 --max-worker-restart 0 "$@"
+exec .venv/bin/python -m pytest -n 4 --max-worker-restart 0 "$@"

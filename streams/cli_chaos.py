@@ -51,7 +51,7 @@ def chaos(
     from streams.commands.chaos import ChaosOptions, list_faults, run_chaos
 
     if list_them:
-        list_faults()
+        list_faults(as_json)
         return
     if quick and long:
         raise CallerError("--quick and --long exclude each other; give one")

@@ -18,7 +18,7 @@ from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 
 NEED_BROKER = [Path(__file__).parent / folder for folder in ("broker", "faults", "endurance")]
 SLOWEST_FIRST = ("endurance", "faults", "broker", "web", "flow", "contracts", "unit")
-ONE_AT_A_TIME = ("faults/test_chaos.py", "faults/test_memory.py", "faults/test_supervision.py")  # they measure time
+ONE_AT_A_TIME = ("faults/test_chaos.py", "faults/test_supervision.py")  # they measure time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -37,9 +37,13 @@ class ChaosOptions:
     report_file: Path | None = None
 
 
-def list_faults() -> None:
+def list_faults(as_json: bool) -> None:
     """Every fault with its line of help, and the smallest run that has it."""
-    Ui().table("Faults", [(found.name, f"{found.help} ({found.size.name.lower()})") for found in all_faults().values()])
+    rows = [(found.name, found.help, found.size.name.lower()) for found in all_faults().values()]
+    if as_json:
+        print(json.dumps([dict(zip(("fault", "help", "size"), row, strict=True)) for row in rows], indent=2))
+        return
+    Ui().table("Faults", [(name, f"{text} ({size})") for name, text, size in rows])
 
 
 async def run_chaos(settings: Settings, options: ChaosOptions) -> bool:

@@ -18,7 +18,6 @@ from PIL import Image
 from models.artifact import load_artifact, save_artifact
 from models.preprocess import EncodedImage
 from schemas.records import Precision
-from streams.chaos.sabotage import sabotaged
 from streams.errors import FrameRejectedError, OperatorError
 from streams.inspection.alone import Alone, AloneRoom, ChildModel
 from streams.inspection.decode_pool import DecodePool, ExpiredError
@@ -70,28 +69,6 @@ async def test_a_picture_alone_gets_the_scores_and_provenance_that_it_gets_among
         assert getattr(provenance, name) == getattr(beside, name)
     assert provenance.decode_ms > 0
     assert provenance.infer_ms > 0
-
-
-async def test_whatever_a_picture_does_it_does_to_the_child_alone(model_dir: Path) -> None:
-    """Each fault ends in a rejection with its stage; the next picture is scored by the next child."""
-    expected = {
-        "decode-exit": ("DECODE_CRASHED", "was ended by SIGSEGV"),
-        "decode-hang": ("DECODE_CRASHED", f"took longer than {LIMIT_S:g} s"),
-        "decode-raise": ("DECODE_CRASHED", "KeyError: 'sabotage'"),
-        "engine-exit": ("ENGINE_FAILED", "was ended by SIGKILL"),
-        "engine-hang": ("ENGINE_FAILED", f"took longer than {LIMIT_S:g} s"),
-        "engine-raise": ("ENGINE_FAILED", "RuntimeError: sabotage"),
-        "engine-memory": ("ENGINE_FAILED", "MemoryError: sabotage"),
-    }
-    async with room_of(model_dir) as room:
-        for fault, (reason, words) in expected.items():
-            with pytest.raises(FrameRejectedError, match=words) as caught:
-                await room.score(image(sabotaged(jpeg(), fault)))
-            assert caught.value.reason == reason
-        scores, _ = await room.score(image(jpeg()))
-        assert np.isfinite(scores).all()
-        nan, _ = await room.score(image(sabotaged(jpeg(), "engine-nan")))
-        assert np.isnan(nan).all()
 
 
 async def test_a_damaged_picture_is_rejected_for_what_it_is(model_dir: Path) -> None:

@@ -99,13 +99,13 @@ def test_an_input_follows_from_seed_and_number_alone(kind: str) -> None:
 
 
 def test_a_short_run_of_the_fuzzer_finds_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.fuzz", "--pictures", "1500", "--events", "1000", "--seed", "1", "--json"]
+    command = [sys.executable, "-m", "tests.fuzz", "--pictures", "800", "--events", "600", "--seed", "1", "--json"]
     done = subprocess.run(
         [*command, "--folder", str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, timeout=200
     )
     found = json.loads(done.stdout)
     failures = [(path.name, path.read_text()) for path in tmp_path.glob("*.txt")]
     assert (done.returncode, failures) == (0, [])
-    assert (found["pictures"]["inputs"], found["events"]["inputs"]) == (1500, 1000)
+    assert (found["pictures"]["inputs"], found["events"]["inputs"]) == (800, 600)
     assert len(found["pictures"]["outcomes"]) >= 8
     assert len(found["events"]["outcomes"]) >= 12

@@ -93,7 +93,7 @@ def test_progress_counts_pictures_then_steps_up_to_their_totals(trained: tuple[A
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(examples: list[Example]) -> None:
     spec = replace(SPEC, fit=replace(SPEC.fit, practice=32, epochs=1))
-    first, again, other = (train(examples, s) for s in (spec, spec, replace(spec, seed=1)))
+    first, again, other = (train(examples[:120], s) for s in (spec, spec, replace(spec, seed=1)))
     assert all(torch.equal(first.weights[name], again.weights[name]) for name in first.weights)
     assert not torch.equal(first.weights["conv1.weight"], other.weights["conv1.weight"])
 

@@ -30,9 +30,8 @@ from tests.builders import frame
 from tests.faults.ledger import results
 from tests.faults.workers import WorkerProcess
 from tests.models_fixture import tiny_artifact
-from tests.sizes import size
 
-POURED = size(ci=80, long=2_000)  # frames of each kind
+POURED = 2_000  # frames of each kind
 DISTINCT = 20
 SMALL, INLINE, CLAIMED = (40, 40), (529, 529), (1119, 1119)  # pixels of noise: some 5 KB, 900 KB and 4 MB as JPEG
 ALLOWANCE = 1.25

@@ -1,0 +1,36 @@
+"""Each harm that a picture can do, done to the child that tries it alone; every one costs a start of that child."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streams.chaos.sabotage import sabotaged
+from streams.errors import FrameRejectedError
+from tests.unit.test_alone import LIMIT_S, image, jpeg, model_dir, room_of
+
+__all__ = ["model_dir"]
+
+
+async def test_whatever_a_picture_does_it_does_to_the_child_alone(model_dir: Path) -> None:
+    """Each fault ends in a rejection with its stage; the next picture is scored by the next child."""
+    expected = {
+        "decode-exit": ("DECODE_CRASHED", "was ended by SIGSEGV"),
+        "decode-hang": ("DECODE_CRASHED", f"took longer than {LIMIT_S:g} s"),
+        "decode-raise": ("DECODE_CRASHED", "KeyError: 'sabotage'"),
+        "engine-exit": ("ENGINE_FAILED", "was ended by SIGKILL"),
+        "engine-hang": ("ENGINE_FAILED", f"took longer than {LIMIT_S:g} s"),
+        "engine-raise": ("ENGINE_FAILED", "RuntimeError: sabotage"),
+        "engine-memory": ("ENGINE_FAILED", "MemoryError: sabotage"),
+    }
+    async with room_of(model_dir) as room:
+        for fault, (reason, words) in expected.items():
+            with pytest.raises(FrameRejectedError, match=words) as caught:
+                await room.score(image(sabotaged(jpeg(), fault)))
+            assert caught.value.reason == reason
+        scores, _ = await room.score(image(jpeg()))
+        assert np.isfinite(scores).all()
+        nan, _ = await room.score(image(sabotaged(jpeg(), "engine-nan")))
+        assert np.isnan(nan).all()
