@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography import x509
+
 from streams.bus.security import read_password
 from streams.bus.trial_certificates import Issued, issue, load_issued, make_authority, new_password, write_private
 from streams.errors import CallerError, OperatorError
@@ -106,6 +108,12 @@ class SecurityFolder:
     def write_password(self, user: str, password: str) -> None:
         """Clients read it at their next connection."""
         write_private(self.password_file(user), f"{password}\n".encode())
+
+    @property
+    def certificate_ended(self) -> bool:
+        """Whether no client trusts the broker's certificate any more because of its date."""
+        shown = x509.load_pem_x509_certificates(self.broker_file.read_bytes())[0]
+        return shown.not_valid_after_utc < datetime.now(UTC)
 
     def renew(self, new_authority: bool = False) -> None:
         """Issues the broker a new certificate; clients trust the authority before and the one that signs now.

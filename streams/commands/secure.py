@@ -57,7 +57,8 @@ def as_program(settings: Settings, command: str) -> Settings:
 async def rotate(settings: Settings, users: Sequence[str], new_authority: bool, say: Say) -> None:
     """Gives the broker a new certificate and `users` (all where it is empty) new passwords; nothing is started again.
 
-    A broker that is not running takes them when it starts. CallerError where nothing is there to renew.
+    A broker that is not running, or whose certificate has ended, takes them when it starts. CallerError where nothing
+    is there to renew.
     """
     folder = security_folder(settings)
     known = sorted(folder.passwords()) if folder.is_there else []
@@ -65,9 +66,16 @@ async def rotate(settings: Settings, users: Sequence[str], new_authority: bool, 
         raise CallerError(f"there is nothing to renew in {folder.path}; make it with `lineside secure init`")
     if unknown := sorted(set(users) - set(known)):
         raise CallerError(f"there is no user {unknown[0]!r} in {folder.path}; users are {', '.join(known)}")
-    runs = await _runs(folder, settings)
+    try:
+        runs, ended = await _runs(folder, settings), False
+    except BrokerRefusedError:
+        if not (ended := folder.certificate_ended):
+            raise
+        runs = False
     folder.renew(new_authority)
     say(f"new certificate in {folder.broker_file}")
+    if ended:
+        say("the broker shows one that has ended, so nobody can tell it: start it again, it takes all that is new then")
     if runs:
         admin = folder.address(settings.bootstrap, ADMIN)
         await asyncio.to_thread(reload_certificates, admin, LISTENER, folder.broker_file)

@@ -8,21 +8,25 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from prometheus_client import CollectorRegistry
 
 from schemas.records import Encoding, Outcome, Reason
+from streams.app import InspectionWorker
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.chaos.ledger import Results
 from streams.chaos.reading import read_all, results
+from streams.errors import OperatorError
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import DEFECTS, FRAMES, RECIPES, station_key
-from tests.broker.running import inspected, prepared, publish, running_worker, until_lag_is_zero
-from tests.builders import CODEC, DENT_LEVEL, SCRATCH_LEVEL, FakeEngine, frame, picture, recipe
+from tests.broker.running import DEFAULT, inspected, prepared, publish, running_worker, until_lag_is_zero
+from tests.builders import CODEC, DENT_LEVEL, SCRATCH_LEVEL, Deaths, FakeEngine, frame, picture, recipe, serving_model
 from tests.pictures import Case, corpus
 
 
@@ -215,3 +219,27 @@ async def test_a_stop_under_load_finishes_and_commits_what_is_under_way(settings
         await until_lag_is_zero(settings)
     assert second.inspection.completed == 3_000 - decided, "nothing that was committed comes again"
     assert (await results(settings)).copies() == {}
+
+
+async def test_a_seek_that_fails_in_a_rebalance_ends_the_worker_with_its_reason(settings: Settings) -> None:
+    """Faust would log it and read on from wherever aiokafka stands."""
+    deaths = Deaths()
+    worker = InspectionWorker(settings, [serving_model(FakeEngine())], DEFAULT, CollectorRegistry(), die=deaths)
+    ready, starts = asyncio.Event(), worker._faust.starts
+    assert starts
+
+    async def starts_once(committed: Any) -> Any:
+        if ready.is_set():
+            raise OperatorError("the verdicts can't be read")
+        return await starts(committed)
+
+    worker._faust.starts = starts_once
+    running = asyncio.create_task(worker.run(asyncio.Event(), ready.set))
+    async with asyncio.timeout(60):
+        await ready.wait()
+        await publish(settings, [frame(1)])
+        await until_lag_is_zero(settings)
+        async with running_worker(settings):  # it takes partitions over
+            await running
+    assert len(deaths) == 1
+    assert "the verdicts can't be read" in deaths[0]

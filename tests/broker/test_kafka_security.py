@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import shutil
+import time
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,20 +14,21 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 
 from schemas.records import FrameCaptured
+from streams.bus.access import reload_certificates
 from streams.bus.admin import wait_for_broker
 from streams.bus.ages import served_certificate
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.bus.security import kafka_options
-from streams.bus.security_folder import ADMIN
+from streams.bus.security_folder import ADMIN, HOSTS
 from streams.bus.subscriber import Subscription
-from streams.bus.trial_certificates import issue, make_authority
-from streams.commands.secure import rotate
+from streams.bus.trial_certificates import issue, make_authority, write_private
+from streams.commands.secure import LISTENER, rotate
 from streams.errors import BrokerRefusedError, BrokerUnreachableError
 from streams.kafka_address import KafkaAddress, Protocol, Security
 from streams.settings import Settings
 from streams.topics import FRAMES, station_key
-from tests.broker.secured import Secured, bundle, lineside, one_sentence, tls_server
+from tests.broker.secured import Secured, bundle, lineside, one_sentence, secured_broker, tls_server
 from tests.builders import frame
 
 A_YEAR = timedelta(days=365)
@@ -177,6 +179,33 @@ async def test_one_users_password_alone_can_be_renewed(secured: Secured, topic_p
     after = secured.folder.passwords()
     assert [user for user in before if before[user] != after[user]] == ["gateway"]
     assert await wait_for_broker(secured.address("gateway"))
+
+
+def until_not_trusted(address: KafkaAddress) -> None:
+    """Kafka shows a new certificate soon after it was told."""
+    deadline_s = time.monotonic() + 20
+    while served_certificate(address) is not None:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+
+async def test_an_ended_certificate_of_the_broker_is_told_and_renewed_with_one_restart(tmp_path: Path) -> None:
+    with secured_broker(tmp_path) as own:
+        ended = issue(own.folder._authority(), "lineside-broker", HOSTS, A_YEAR, datetime.now(UTC) - 2 * A_YEAR)
+        write_private(own.folder.broker_file, ended.key_pem + ended.certificate_pem)
+        await asyncio.to_thread(reload_certificates, own.address(ADMIN), LISTENER, own.folder.broker_file)
+        await asyncio.to_thread(until_not_trusted, own.address("gateway"))
+        with pytest.raises(BrokerRefusedError, match="has expired"):
+            await wait_for_broker(own.address("gateway"))
+        came = lineside(own.settings("gateway", "t."), "topics", "--check")
+        one_sentence(came, "certificate has expired", "have it renewed")
+
+        said: list[str] = []
+        await rotate(own.settings(ADMIN, "t."), [], new_authority=False, say=said.append)
+        assert "start it again" in said[1]
+        own.broker.stop()
+        own.broker.start()
+        assert await wait_for_broker(own.address("gateway"))
 
 
 async def test_a_plain_address_needs_no_file(bootstrap: str) -> None:
