@@ -91,12 +91,12 @@ class OneShot:
             await asyncio.sleep(0.05)
         return status
 
-    async def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send it a signal and wait until it ends; killed after a second. Its exit status."""
+    async def stop(self, number: int = signal.SIGTERM, timeout_s: float = STOP_S) -> int:
+        """Send it a signal and wait until it ends; killed after `timeout_s`. Its exit status."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
         try:
-            async with asyncio.timeout(STOP_S):
+            async with asyncio.timeout(timeout_s):
                 await self.wait()
         except TimeoutError:
             self._process.kill()

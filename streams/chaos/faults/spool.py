@@ -29,6 +29,7 @@ AWAY_S = 10.0
 KILLS = 3
 SMALL_SPOOL_BYTES = 300_000
 REFUSED_STATUS = 1
+DRAINED_S = 30.0  # a gateway that stops sends what it holds
 
 
 async def capture(stage: Stage, name: str, **environment: str) -> OneShot:
@@ -55,9 +56,13 @@ def missing_triggers(stage: Stage) -> int:
 
 async def all_decided(stage: Stage, gateway: OneShot, status: int = 0) -> int:
     """Ends the gateway; when all that it confirmed is decided, how many it refused."""
-    came = await gateway.stop()
+    came = await gateway.stop(timeout_s=DRAINED_S)
     stage.expect(came == status, f"the gateway ended with status {came}, expected {status}: {gateway.output()[-300:]}")
-    counts = json.loads(next(line for line in gateway.output().splitlines() if line.startswith("{")))
+    said = [line for line in gateway.output().splitlines() if line.startswith("{")]
+    if not said:
+        stage.expect(False, "the gateway gave no counts")
+        return 0
+    counts = json.loads(said[-1])
     stage.expect(counts["waiting"] == 0, f"{counts['waiting']} frames are left in the spool")
     await stage.until_read(lambda found: not found.lost(), "not every frame was decided")
     return int(counts["refused"])
