@@ -154,15 +154,14 @@ async def _sample_while_there(
         **kafka_options(settings.bootstrap), enable_auto_commit=False, request_timeout_ms=REQUEST_TIMEOUT_MS
     )
     names = {topic: settings.topic_prefix + topic.name for topic in (VERDICTS, DEADLETTERS)}
-    partitions = range(settings.partitions)
-    tps = [TopicPartition(name, p) for name in names.values() for p in partitions]
     try:
         await admin.start()
         await consumer.start()
         while not stop.is_set():
             started = time.monotonic()
             committed = await committed_offsets(admin, group, settings.topic_prefix + FRAMES.name)
-            ends = await consumer.end_offsets(tps)
+            partitions = range(max([settings.partitions, *(p + 1 for p in committed)]))  # topics may grow meanwhile
+            ends = await consumer.end_offsets([TopicPartition(name, p) for name in names.values() for p in partitions])
             samples.append(
                 Sample(
                     committed,

@@ -8,6 +8,7 @@ topics    4 partitions  derived 6 … all decided … frames 6
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections import Counter
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from schemas.records import GateKind, GateSignal
 from streams.bus.admin import check_topics, require_topics
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
+from streams.chaos.ledger import Sample
+from streams.chaos.reading import sample_commits
 from streams.commands.grow import grown
 from streams.commands.ui import Ui
 from streams.downstream.parts.service import PartsService
@@ -32,6 +35,7 @@ from streams.topics import DEADLETTERS, DEFECTS, FRAMES, GATES, PARTS, TOPICS, V
 from tests.broker.growing import Line, alter, counts, everything, gateways, outcome, running
 from tests.broker.running import prepared, publish, running_worker, until_lag_is_zero
 from tests.builders import frame
+from tests.faults.moved import commit
 
 RECOVERY_S = 30.0
 LINES = ("m0", "m2", "m5", "m6", "m9", "m11", "m16", "m17", "m20", "m22")  # in all partitions, of 4 and of 6
@@ -180,3 +184,17 @@ async def test_what_can_not_be_is_refused_and_gateways_go_on(settings: Settings,
         await until_lag_is_zero(settings)
     found = await outcome(settings)
     assert (found.undecided, found.decided_twice, found.out_of_order) == (0, 0, frozenset())
+
+
+async def test_samples_of_commits_know_the_partitions_that_came_later(settings: Settings) -> None:
+    await commit(settings, "inspection", FRAMES, {3: 0})
+    samples: list[Sample] = []
+    stop, before = asyncio.Event(), dataclasses.replace(settings, partitions=2)
+    sampling = asyncio.create_task(sample_commits(before, f"{settings.topic_prefix}inspection", samples, stop))
+    async with asyncio.timeout(20):
+        while not samples:
+            await asyncio.sleep(0.05)
+    stop.set()
+    await sampling
+    assert samples[0].committed == {3: 0}
+    assert samples[0].verdict_ends.keys() == samples[0].deadletter_ends.keys() == {0, 1, 2, 3}
