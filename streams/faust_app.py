@@ -28,7 +28,7 @@ from streams.topics import FRAMES
 FETCH_MAX_BYTES = FRAMES.max_message_bytes // 4  # a partition and fetch; one larger event still comes, alone
 SESSION_S = 6.0  # Kafka's own least: a killed worker's partitions stand still for so long
 HEARTBEAT_S = 1.0  # also how late the others hear that they must take them
-NEXT_REBALANCE_S = 30.0  # from partitions that were taken away to those that are given instead
+NEXT_SEEK_S = 15.0  # from one that failed, because partitions were taken away, to that of the next assignment
 METADATA_MAX_AGE_MS = 3_000  # how late a new partition is seen, which then takes a rebalance
 
 
@@ -70,19 +70,24 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
 class ReadCommittedConsumer(driver.Consumer):
     """Begins each assignment where the app's `starts` says, and where that is silent at what is committed."""
 
-    async def perform_seek(self) -> None:
-        """As Faust's, which may pass over that it failed; reading on from elsewhere would pass frames over.
+    _sought = 0
 
-        Partitions that were taken away meanwhile are no failure: the rebalance that did it cancels this wait for it.
+    async def perform_seek(self) -> None:
+        """As Faust's, which passes over that it failed while partitions come and go; the next one makes it good.
+
+        Where none does, the worker ends: reading on from elsewhere would pass frames over.
         """
         try:
             await super().perform_seek()
         except Exception as error:
-            if isinstance(error, driver.IllegalStateError):  # type: ignore[attr-defined]  # aiokafka's
-                await self.sleep(NEXT_REBALANCE_S)
-            if not self.should_stop:
-                await self.crash(error)
+            self.add_future(self._sought_again(self._sought, error))
             raise
+        self._sought += 1
+
+    async def _sought_again(self, before: int, error: Exception) -> None:
+        await self.sleep(NEXT_SEEK_S)
+        if self._sought == before and not self.should_stop:
+            await self.crash(error)
 
     async def seek_to_committed(self) -> Mapping[Any, int]:
         """Faust takes what is given here for what is committed and read; so a lower offset is committed again."""

@@ -228,7 +228,7 @@ async def test_a_seek_that_fails_in_a_rebalance_ends_the_worker_with_its_reason(
     error: Exception, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Faust would take the second for yet another rebalance, and never read on where none comes."""
-    monkeypatch.setattr(faust_app, "NEXT_REBALANCE_S", 1.0)
+    monkeypatch.setattr(faust_app, "NEXT_SEEK_S", 1.0)
     deaths = Deaths()
     worker = InspectionWorker(settings, [serving_model(FakeEngine())], DEFAULT, CollectorRegistry(), die=deaths)
     ready, starts = asyncio.Event(), worker._faust.starts
@@ -249,3 +249,34 @@ async def test_a_seek_that_fails_in_a_rebalance_ends_the_worker_with_its_reason(
             await running
     assert len(deaths) == 1
     assert error.args[0] in deaths[0]
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_seek_that_failed_is_made_good_by_the_next_one(
+    again: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust's fetcher seeks too, while partitions come and go, and only logs what fails."""
+    monkeypatch.setattr(faust_app, "NEXT_SEEK_S", 1.0)
+    deaths = Deaths()
+    worker = InspectionWorker(settings, [serving_model(FakeEngine())], DEFAULT, CollectorRegistry(), die=deaths)
+    stop, ready = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(worker.run(stop, ready.set))
+    async with asyncio.timeout(45):
+        await ready.wait()
+        await publish(settings, [frame(1)])
+        await until_lag_is_zero(settings)
+        consumer: Any = worker._faust.consumer
+        with monkeypatch.context() as broken:
+            broken.setattr(worker._faust, "starts", taken_away)
+            with pytest.raises(IllegalStateError):
+                await consumer.perform_seek()
+        if again:
+            await consumer.perform_seek()
+        await asyncio.sleep(2)
+        stop.set()
+        await running
+    assert ["not assigned" in death for death in deaths] == ([] if again else [True])
+
+
+async def taken_away(committed: Any) -> Any:
+    raise IllegalStateError("not assigned")

@@ -63,6 +63,7 @@ async def records_deleted(stage: Stage) -> None:
         below = {
             tp: RecordsToDelete(at.offset) for tp, at in committed.items() if tp in frames_of(stage) and at.offset > 0
         }
+        await stage.read()  # what is deleted next can't be read afterwards
         await admin.delete_records(below)
     finally:
         await admin.close()
