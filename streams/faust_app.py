@@ -73,14 +73,15 @@ class ReadCommittedConsumer(driver.Consumer):
     _sought = 0
 
     async def perform_seek(self) -> None:
-        """As Faust's, which passes over that it failed while partitions come and go; the next one makes it good.
+        """As Faust's, which passes over that it failed while partitions come and go; another one makes it good.
 
         Where none does, the worker ends: reading on from elsewhere would pass frames over.
         """
+        before = self._sought
         try:
             await super().perform_seek()
         except Exception as error:
-            self.add_future(self._sought_again(self._sought, error))
+            self.add_future(self._sought_again(before, error))
             raise
         self._sought += 1
 

@@ -34,6 +34,7 @@ DRAINED_S = 30.0  # a gateway that stops sends what it holds
 
 async def capture(stage: Stage, name: str, **environment: str) -> OneShot:
     """A gateway at work: each of its lines has a verdict."""
+    await stage.until_read(lambda found: not found.lost(), "not every frame of before was decided")
     before = decided(stage)
     gateway = stage.programs.once(name, [*SOURCE, "--json"], environment=environment)
     await stage.until_read(lambda _: decided(stage) > before + 2 * LINES, f"{name} sends nothing")
