@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
@@ -48,9 +48,6 @@ from streams.settings import Settings
 from streams.stopping import stop_on_signals
 from streams.store import FrameStore
 from streams.topics import DEADLETTERS, DEFECTS, FRAMES, RECIPES, VERDICTS, topic_specs
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 LAG_INTERVAL_S = 1.0

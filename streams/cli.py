@@ -255,18 +255,8 @@ def train(
 
 
 OTHERS = (
-    *(
-        cli_topics,
-        cli_broker,
-        cli_downstream,
-        cli_pages,
-        cli_history,
-        cli_replay,
-        cli_compare,
-        cli_store,
-        cli_deadletters,
-    ),
-    *(cli_health, cli_chaos),
+    *(cli_topics, cli_broker, cli_downstream, cli_pages, cli_history, cli_replay),
+    *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos),
 )
 for others in OTHERS:
     app.add_typer(others.app)

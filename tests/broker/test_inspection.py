@@ -223,14 +223,20 @@ async def test_a_stop_under_load_finishes_and_commits_what_is_under_way(settings
     assert (await results(settings)).copies() == {}
 
 
+def mortal(settings: Settings) -> tuple[InspectionWorker, Deaths]:
+    """A worker, and the reasons for which it would have ended its process."""
+    deaths = Deaths()
+    models = [serving_model(FakeEngine())]
+    return InspectionWorker(settings, models, DEFAULT, CollectorRegistry(), die=deaths), deaths
+
+
 @pytest.mark.parametrize("error", [OperatorError("the verdicts can't be read"), IllegalStateError("not assigned")])
 async def test_a_seek_that_fails_in_a_rebalance_ends_the_worker_with_its_reason(
     error: Exception, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Faust would take the second for yet another rebalance, and never read on where none comes."""
     monkeypatch.setattr(faust_app, "NEXT_SEEK_S", 1.0)
-    deaths = Deaths()
-    worker = InspectionWorker(settings, [serving_model(FakeEngine())], DEFAULT, CollectorRegistry(), die=deaths)
+    worker, deaths = mortal(settings)
     ready, starts = asyncio.Event(), worker._faust.starts
     assert starts
 
@@ -257,8 +263,7 @@ async def test_a_seek_that_failed_is_made_good_by_the_next_one(
 ) -> None:
     """Faust's fetcher seeks too, while partitions come and go, and only logs what fails."""
     monkeypatch.setattr(faust_app, "NEXT_SEEK_S", 1.0)
-    deaths = Deaths()
-    worker = InspectionWorker(settings, [serving_model(FakeEngine())], DEFAULT, CollectorRegistry(), die=deaths)
+    worker, deaths = mortal(settings)
     stop, ready = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(worker.run(stop, ready.set))
     async with asyncio.timeout(45):

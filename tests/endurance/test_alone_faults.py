@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.artifact import save_artifact
 from streams.chaos.sabotage import sabotaged
 from streams.errors import FrameRejectedError
-from tests.unit.test_alone import LIMIT_S, image, jpeg, model_dir, room_of
+from tests.models_fixture import tiny_artifact
+from tests.unit.test_alone import LIMIT_S, image, jpeg, room_of
 
-__all__ = ["model_dir"]
 
-
-async def test_whatever_a_picture_does_it_does_to_the_child_alone(model_dir: Path) -> None:
+async def test_whatever_a_picture_does_it_does_to_the_child_alone(tmp_path: Path) -> None:
     """Each fault ends in a rejection with its stage; the next picture is scored by the next child."""
+    save_artifact(tiny_artifact("m1"), tmp_path / "m1")
     expected = {
         "decode-exit": ("DECODE_CRASHED", "was ended by SIGSEGV"),
         "decode-hang": ("DECODE_CRASHED", f"took longer than {LIMIT_S:g} s"),
@@ -25,7 +26,7 @@ async def test_whatever_a_picture_does_it_does_to_the_child_alone(model_dir: Pat
         "engine-raise": ("ENGINE_FAILED", "RuntimeError: sabotage"),
         "engine-memory": ("ENGINE_FAILED", "MemoryError: sabotage"),
     }
-    async with room_of(model_dir) as room:
+    async with room_of(tmp_path / "m1") as room:
         for fault, (reason, words) in expected.items():
             with pytest.raises(FrameRejectedError, match=words) as caught:
                 await room.score(image(sabotaged(jpeg(), fault)))

@@ -21,7 +21,7 @@ from streams.replay.topics import replay_topic
 from streams.settings import Settings, to_environment
 from tests.broker.running import prepared
 from tests.broker.test_replay_hour import captured, inspected_live, png
-from tests.faults.test_killed_archive import killed_until_done
+from tests.faults.workers import killed_until_done
 from tests.models_fixture import tiny_artifact, tiny_pictures
 
 FRAMES, KILLS, KILLS_OF_COMPARE = 1_500, 6, 4

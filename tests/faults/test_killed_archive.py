@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from streams.archive.catalogue import Catalogue
 from streams.archive.tables import PICTURES, TABLES
-from streams.settings import Settings, to_environment
 from tests.archived import archive
 from tests.broker.running import prepared
 from tests.broker.test_archive import rows
 from tests.broker.test_replay_hour import captured, inspected_live, png
+from tests.faults.workers import killed_until_done
 from tests.models_fixture import tiny_artifact, tiny_pictures
 from tests.sizes import size
 
@@ -27,25 +23,6 @@ ARCHIVE = (
     "import asyncio; from tests.archived import archive; from streams.settings import load_settings; "
     "asyncio.run(archive(load_settings()))"
 )
-
-
-def killed_until_done(settings: Settings, arguments: list[str], delays: list[float]) -> int:
-    """Runs a command, kills it after each delay, then lets it end; how often it was really killed."""
-    kills = 0
-    with (settings.data_dir / "killed.log").open("ab") as log:
-        for delay in [*delays, None]:
-            environment = {**os.environ, **to_environment(settings)}
-            process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
-            try:
-                status = process.wait(delay or 120)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                assert process.wait() == -signal.SIGKILL
-                assert delay is not None, "it was to end, and went on for 120 s"
-                kills += 1
-                continue
-            assert status == 0, (settings.data_dir / "killed.log").read_text()[-3000:]
-    return kills
 
 
 async def test_an_archive_killed_anywhere_ends_as_undisturbed(

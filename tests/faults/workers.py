@@ -57,3 +57,22 @@ class WorkerProcess:
         if self._process.poll() is None:
             self._process.terminate()
         return await asyncio.to_thread(self._process.wait, timeout_s)
+
+
+def killed_until_done(settings: Settings, arguments: list[str], delays: list[float]) -> int:
+    """Runs a command, kills it after each delay, then lets it end; how often it was really killed."""
+    kills = 0
+    with (settings.data_dir / "killed.log").open("ab") as log:
+        for delay in [*delays, None]:
+            environment = {**os.environ, **to_environment(settings)}
+            process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
+            try:
+                status = process.wait(delay or 120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                assert process.wait() == -signal.SIGKILL
+                assert delay is not None, "it was to end, and went on for 120 s"
+                kills += 1
+                continue
+            assert status == 0, (settings.data_dir / "killed.log").read_text()[-3000:]
+    return kills

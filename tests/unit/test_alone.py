@@ -18,6 +18,7 @@ from PIL import Image
 from models.artifact import load_artifact, save_artifact
 from models.preprocess import EncodedImage
 from schemas.records import Precision
+from streams.chaos.sabotage import sabotaged
 from streams.errors import FrameRejectedError, OperatorError
 from streams.inspection.alone import Alone, AloneRoom, ChildModel
 from streams.inspection.decode_pool import DecodePool, ExpiredError
@@ -69,6 +70,24 @@ async def test_a_picture_alone_gets_the_scores_and_provenance_that_it_gets_among
         assert getattr(provenance, name) == getattr(beside, name)
     assert provenance.decode_ms > 0
     assert provenance.infer_ms > 0
+
+
+async def test_what_a_picture_raises_is_its_rejection_and_the_child_goes_on(model_dir: Path) -> None:
+    """Harms that end the child are met in `tests/endurance/test_alone_faults.py`."""
+    expected = {
+        "decode-raise": ("DECODE_CRASHED", "KeyError: 'sabotage'"),
+        "engine-raise": ("ENGINE_FAILED", "RuntimeError: sabotage"),
+        "engine-memory": ("ENGINE_FAILED", "MemoryError: sabotage"),
+    }
+    async with room_of(model_dir) as room:
+        for fault, (reason, words) in expected.items():
+            with pytest.raises(FrameRejectedError, match=words) as caught:
+                await room.score(image(sabotaged(jpeg(), fault)))
+            assert caught.value.reason == reason
+        scores, _ = await room.score(image(jpeg()))
+        assert np.isfinite(scores).all()
+        nan, _ = await room.score(image(sabotaged(jpeg(), "engine-nan")))
+        assert np.isnan(nan).all()
 
 
 async def test_a_damaged_picture_is_rejected_for_what_it_is(model_dir: Path) -> None:

@@ -47,16 +47,16 @@ async def refused_as(stage: Stage, reasons: Sequence[Reason], before: Counter[Re
 
 async def costs_two_lives(stage: Stage, harm: str, reason: Reason) -> None:
     """A picture that ends two workers is a dead letter the third time; recovery counts from the second end."""
-    refused, ended = await refusals(stage), sum(worker.restarts for worker in stage.workers)
-    partition = await send_harm(stage, [harm])
 
     def ends() -> int:
-        return sum(worker.restarts for worker in stage.workers) - ended
+        return sum(worker.restarts for worker in stage.workers)
 
-    await stage.until(lambda: ends() >= LIVES, f"workers did not end {LIVES} times", ENDS_S)
+    refused, enough = await refusals(stage), ends() + LIVES
+    partition = await send_harm(stage, [harm])
+    await stage.until(lambda: ends() >= enough, f"workers did not end {LIVES} times", ENDS_S)
     stage.cause_ended([partition])
     await refused_as(stage, [reason], refused)
-    stage.expect(ends() == LIVES, f"workers ended {ends()} times; expected {LIVES}")
+    stage.expect(ends() == enough, f"workers ended {ends() - enough + LIVES} times; expected {LIVES}")
 
 
 @fault("deadly-picture", "a picture that ends the process that decodes it (SIGSEGV)", module=SABOTAGED, size=Size.QUICK)
