@@ -7,10 +7,10 @@ temperature can't differ between engines. Knows no files, no engines and no clas
 from collections.abc import Sequence
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from models.errors import ModelRefusedError
+from models.quick_torchvision import torchvision
 
 ARCHITECTURES = (
     "resnet18",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several tests share the cores: torch,
 
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 
+BOOTSTRAP = pytest.StashKey[str]()
 NEED_BROKER = [Path(__file__).parent / folder for folder in ("broker", "faults", "endurance")]
 SLOWEST_FIRST = ("endurance", "faults", "broker", "web", "flow", "contracts", "unit")
 ONE_AT_A_TIME = ("faults/test_chaos.py", "faults/test_supervision.py")  # they measure time
@@ -60,17 +63,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFile(config, log)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Kafka of `pytest -n`: one for all processes, which is up before they are."""
+    if BOOTSTRAP not in node.config.stash:
+        stack = contextlib.ExitStack()
+        node.config.add_cleanup(stack.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lineside-tests-")))
+        broker = stack.enter_context(EmbeddedBroker(BrokerConfig(folder)))
+        node.config.stash[BOOTSTRAP] = broker.bootstrap_servers
+    node.workerinput["bootstrap"] = node.config.stash[BOOTSTRAP]
+
+
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    """A running broker that all tests of a process share: never stop or kill it; start your own for that."""
-    with EmbeddedBroker(BrokerConfig(tmp_path_factory.mktemp("broker"))) as broker:
-        yield broker
-
-
-@pytest.fixture
-def bootstrap(broker: EmbeddedBroker) -> str:
-    """The shared broker's address."""
-    return broker.bootstrap_servers
+def bootstrap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a broker that all tests share: never stop or kill it; start your own for that."""
+    if "workerinput" in vars(request.config):
+        yield request.config.workerinput["bootstrap"]  # type: ignore[attr-defined]
+    else:
+        with EmbeddedBroker(BrokerConfig(tmp_path_factory.mktemp("broker"))) as broker:
+            yield broker.bootstrap_servers
 
 
 @pytest.fixture

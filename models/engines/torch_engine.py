@@ -13,16 +13,17 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from models.artifact import Artifact
 from models.engines.base import F32, U8, PooledEngine, checked_buckets
 from models.engines.network import frozen_classifier
 from models.errors import DeviceFatalError, ModelRefusedError
+from models.quick_torchvision import torchvision
 from schemas.records import Precision
 
 PRECISIONS = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
 LANES_ON_CUDA = 2  # one computes while the other uploads
+resnet = torchvision.models.resnet
 _CUDA_LOST = ("CUDA error", "CUBLAS", "CUDNN", "cuDNN", "device-side assert", "NCCL")
 
 
@@ -100,11 +101,11 @@ class Lane:
 
 def _fold_batch_norms(network: nn.Module) -> None:
     """Fold every BatchNorm of a torchvision ResNet into the convolution before it, in place."""
-    if not isinstance(network, ResNet):
+    if not isinstance(network, resnet.ResNet):
         raise TypeError(f"expected a torchvision ResNet, came {type(network).__name__}")
     _fold(network, "conv1", "bn1")
     for block in network.modules():
-        if isinstance(block, BasicBlock | Bottleneck):
+        if isinstance(block, resnet.BasicBlock | resnet.Bottleneck):
             for number in (1, 2, 3):
                 if hasattr(block, f"conv{number}"):
                     _fold(block, f"conv{number}", f"bn{number}")

@@ -76,6 +76,13 @@ def sockets_of(pid: int) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """A running broker that stays up."""
+    with EmbeddedBroker(BrokerConfig(tmp_path_factory.mktemp("broker"))) as running:
+        yield running
+
+
 @pytest.fixture
 def own_broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     """A broker that the test may stop and kill."""
