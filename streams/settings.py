@@ -86,7 +86,9 @@ class Settings:
     max_batch: int = 32  # frames
     linger_ms: float = 5.0  # longest wait for a fuller batch while the engine is idle
     decode_threads: int = 0  # 0: one a core
-    buffer_messages: int = 512  # frames fetched but not yet taken, all partitions together
+    buffer_messages: int = (
+        128  # frames fetched but not yet taken, all partitions together; a quiet one's wait behind them
+    )
     inflight_max_bytes: int = 256 << 20  # encoded pictures held by one worker
     inflight_max_s: float = 2.0  # work held by one worker, by its measured rate
     commit_interval_s: float = 0.25

@@ -28,7 +28,7 @@ from streams.chaos.ledger import Mark, Results, Sample
 from streams.chaos.load import Load, LoadPlan
 from streams.chaos.programs import Programs
 from streams.chaos.reading import OUTAGE, LedgerReader, sample_commits
-from streams.chaos.stations import stations
+from streams.chaos.stations import partition_of, stations
 from streams.commands.children import Child
 from streams.settings import Settings
 from streams.topics import DEADLETTERS, DEFECTS, FRAMES, PARTS, VERDICTS, topic_specs
@@ -141,8 +141,10 @@ class Stage:
         return {partition for partition, log in self.results.frames.items() if log}
 
     def partitions_grew(self, count: int) -> None:
-        """From now on the ledger reads so many."""
+        """From now on the ledger reads so many, and the load's keys have moved."""
         self._ledger.partitions = count
+        for station in self.load.stations:
+            station.partition = partition_of(station.key, count)
 
     def cause_ended(self, partitions: Collection[int] | None = None) -> None:
         """From now on recovery is measured, of all partitions under load or those given."""

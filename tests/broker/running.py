@@ -61,7 +61,7 @@ async def publish(settings: Settings, frames: Iterable[FrameCaptured]) -> None:
         await asyncio.gather(*sent)
 
 
-async def until_lag_is_zero(settings: Settings, timeout_s: float = 40.0) -> dict[int, int]:
+async def until_lag_is_zero(settings: Settings, timeout_s: float = 120.0) -> dict[int, int]:
     """Wait until the group has committed everything on `frames`; gives the committed offsets."""
     topic = settings.topic_prefix + FRAMES.name
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)

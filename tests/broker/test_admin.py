@@ -14,7 +14,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.bus.admin import check_topics, ensure_topics, wait_for_broker
+from streams.bus.admin import admin_client, check_topics, ensure_topics, wait_for_broker
+from streams.bus.topic_check import partitions_by_topic
 from streams.errors import BrokerUnreachableError, CallerError
 from streams.settings import Settings
 from streams.topics import TopicSpec, topic_specs
@@ -28,11 +29,13 @@ def table(topic_prefix: str) -> tuple[TopicSpec, ...]:
 
 
 async def create(bootstrap: str, topic: NewTopic) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    answer = await admin.create_topics([topic])
-    await admin.close()
-    assert answer.topic_errors[0][1] == 0
+    """Returns when it is there: Kafka answers before every broker knows of it."""
+    async with admin_client(bootstrap, 30) as admin:
+        answer = await admin.create_topics([topic])
+        assert answer.topic_errors[0][1] == 0
+        async with asyncio.timeout(30):
+            while topic.name not in await partitions_by_topic(admin, [topic.name]):
+                await asyncio.sleep(0.02)
 
 
 async def test_missing_topics_are_created_as_the_table_says(bootstrap: str, table: tuple[TopicSpec, ...]) -> None:

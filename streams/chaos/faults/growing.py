@@ -10,7 +10,8 @@ from streams.bus.security import kafka_options
 from streams.chaos.fault import fault
 from streams.chaos.faults.spool import all_decided, capture, missing_triggers
 from streams.chaos.stage import Stage
-from streams.topics import FRAMES
+from streams.chaos.stations import partition_of
+from streams.topics import FRAMES, station_key
 
 GROWN = 16
 NOTICED_S = 15.0  # producers ask for partitions every ten seconds
@@ -28,7 +29,9 @@ async def topics_grow(stage: Stage) -> None:
     gateway = await capture(stage, "gateway")
     await grow(stage)
     stage.partitions_grew(GROWN)
-    stage.cause_ended(stage.busy_partitions)
+    keys = {station_key(v.plant, v.line, v.station) for v in stage.results.effective()}
+    stage.cause_ended({partition_of(key, GROWN) for key in keys})
+    await stage.recovered()
     await stage.load_on()
     refused = await all_decided(stage, gateway)
     stage.expect(refused == 0 and missing_triggers(stage) == 0, f"{missing_triggers(stage)} triggers are missing")
