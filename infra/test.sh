@@ -1,5 +1,6 @@
 #!/bin/sh
-# Sets everything up, checks the code and runs all tests on real, embedded Kafkas, in four processes side by side.
+# Sets everything up, checks the code and runs all tests on a real, embedded Kafka: in three processes side by side, and
+# then, with nothing beside them, those that hold a time which people are promised.
 #   sh infra/test.sh [--long] [PYTEST OPTIONS]     such as -k deadline, or tests/unit; -n 0: in one process
 # --long: also tests/endurance, and all others in their full size; an hour more.
 set -eu
@@ -13,5 +14,8 @@ unset PYTHONDONTWRITEBYTECODE  # else each of hundreds of programs compiles all 
 sh infra/setup.sh
 sh infra/browser.sh
 sh infra/check.sh
+status=0
 # A process that ends with a test ends the run: xdist would wait for ever for what it had left to do.
-exec .venv/bin/python -m pytest -n 4 --max-worker-restart 0 "$@"
+.venv/bin/python -m pytest -n 3 --max-worker-restart 0 -m "not alone" "$@" || status=$?
+.venv/bin/python -m pytest -m alone "$@" || [ $? = 5 ] || status=1  # 5: none of the chosen ones
+exit $status

@@ -165,6 +165,7 @@ async def test_a_broker_that_is_there_gives_its_cluster_id(bootstrap: str) -> No
     assert len(await wait_for_broker(f"127.0.0.1:1,{bootstrap}")) == 22
 
 
+@pytest.mark.alone
 async def test_no_broker_is_one_clear_sentence_in_time() -> None:
     started_s = time.monotonic()
     with pytest.raises(BrokerUnreachableError) as raised:

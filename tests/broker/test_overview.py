@@ -72,6 +72,7 @@ async def settings(bootstrap: str, topic_prefix: str, tmp_path: Path) -> Setting
     return await prepared(bootstrap, topic_prefix, tmp_path)
 
 
+@pytest.mark.alone
 async def test_history_and_live_windows_are_shown_and_the_highest_revision_counts(settings: Settings) -> None:
     await send(settings, LINE_STATS, [window(9), window(9, frames=12, revision=1), window(9, station="s2")])
     async with Overview(settings) as overview:

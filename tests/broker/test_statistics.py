@@ -80,6 +80,7 @@ def delays_of(verdicts: list[Received[Any]], revisions: list[Received[Any]]) -> 
             )
 
 
+@pytest.mark.alone
 async def test_windows_say_what_one_fold_over_the_log_says_and_in_time(settings: Settings, history: History) -> None:
     """100 verdicts a second; each is in a published revision within a second of its append."""
     shift = Shift()

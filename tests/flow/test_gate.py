@@ -111,6 +111,7 @@ async def test_who_is_inside_is_waited_for(bench: Bench) -> None:
         await until(lambda: bench.sending.answers)
 
 
+@pytest.mark.alone
 async def test_a_pause_that_nobody_ends_is_over_with_its_lease(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     async with bench.running():
         began_s = time.monotonic()
