@@ -134,6 +134,7 @@ async def test_a_pause_of_long_ago_does_not_hold_up_who_starts_now(bench: Bench)
         await asyncio.wait_for(bench.pass_once(), 1)
 
 
+@pytest.mark.alone
 async def test_who_starts_during_a_pause_begins_paused_for_what_is_left_of_it(bench: Bench) -> None:
     bench.sending.broker_s = 29.5
     bench.signal(GateKind.PAUSE, lease_s=30)

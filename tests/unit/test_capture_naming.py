@@ -81,6 +81,7 @@ def test_a_bad_pattern_is_explained(pattern: str, why: str) -> None:
     assert "a good one is" in str(caught.value)
 
 
+@pytest.mark.alone
 def test_no_name_makes_matching_slow() -> None:
     pattern = NamePattern.parse("{sku}_{part_id}_{lot_id}_{order_id}_{label}_{camera}_{view}.{ext}")
     start_s = time.perf_counter()

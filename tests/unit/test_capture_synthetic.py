@@ -87,6 +87,7 @@ def _blank(width: int, height: int) -> Any:
     return np.zeros((height, width, 3), np.uint8)
 
 
+@pytest.mark.alone
 async def test_parts_come_at_their_rate_in_bursts() -> None:
     # 12 parts, 40 a second, 4 at once: |xxxx      xxxx      xxxx   at 0, 100 and 200 ms
     start_s = time.monotonic()

@@ -96,6 +96,7 @@ async def test_a_store_that_cannot_be_reached_is_asked_again(
     assert store.reads == 4
 
 
+@pytest.mark.alone
 async def test_a_store_that_stays_away_is_waited_for_until_the_deadline_and_no_longer(store: ShakyStore) -> None:
     """
     reads      0  0.1     0.3              0.7
