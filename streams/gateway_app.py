@@ -16,7 +16,6 @@ from schemas.records import Event, FrameCaptured
 from streams.bus.admin import require_topics, wait_for_broker
 from streams.bus.connect import reaching
 from streams.bus.publisher import Delivery, Publisher
-from streams.bus.quiet import quieten
 from streams.bus.registry_client import codec_for
 from streams.capture.gate import LeasedGate
 from streams.capture.gateway import Counts, Gateway, Progress
@@ -77,7 +76,6 @@ async def connect(settings: Settings, codec: Codec) -> GatedLink:
 async def run_gateway(settings: Settings, source: Source, progress: Progress, with_metrics: bool = False) -> Counts:
     """`lineside gateway`: send every picture of a source; returns when the broker has confirmed the last."""
     codec = codec_for(settings)
-    quieten()
     gateway = Gateway(lambda: connect(settings, codec), settings, progress=progress)
     if with_metrics:
         REGISTRY.register(GatewayMetrics(gateway))

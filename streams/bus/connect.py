@@ -15,13 +15,14 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from streams.bus.admin import admin_client, wait_for_broker
 from streams.bus.batches import harden
-from streams.bus.quiet import leave_out_what_is_raised
+from streams.bus.quiet import leave_out_what_is_raised, quieten
 from streams.bus.refusals import not_allowed
 from streams.bus.security import kafka_options
 from streams.bus.topic_check import metadata_of
 from streams.errors import BrokerUnreachableError, CallerError
 
 harden()
+quieten()
 leave_out_what_is_raised()
 
 ANSWER_TIMEOUT_S = 5.0

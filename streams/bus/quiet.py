@@ -1,7 +1,7 @@
 """Keeps aiokafka from saying the same thousands of times: without its broker it logs every try, hundreds a second.
 
-Place in the flow: for programs that go on without a broker and say so themselves; and for all, of what aiokafka both
-logs and raises, for each fetch that was under way. Knows no client.
+Place in the flow: in every program that connects, since each says itself that its broker is away. What aiokafka both
+logs and raises is only raised. Knows no client.
 """
 
 from __future__ import annotations
@@ -10,7 +10,14 @@ import logging
 import time
 
 EVERY_S = 30.0
-LOGGERS = ("aiokafka", "aiokafka.producer.sender")
+LOGGERS = (
+    "aiokafka",
+    "aiokafka.conn",
+    "aiokafka.cluster",
+    "aiokafka.consumer.fetcher",
+    "aiokafka.consumer.group_coordinator",
+    "aiokafka.producer.sender",
+)
 
 
 class OnceInAWhile(logging.Filter):

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from streams.bus.quiet import OnceInAWhile, quieten
+from streams.bus.quiet import LOGGERS, OnceInAWhile, quieten
 
 
 def test_each_message_passes_once_whatever_its_details(caplog: pytest.LogCaptureFixture) -> None:
@@ -26,14 +26,10 @@ def test_it_passes_again_later(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 2
 
 
-def test_quietening_twice_is_idle() -> None:
-    logger = logging.getLogger("aiokafka")
-    before = list(logger.filters)
-    try:
-        quieten()
-        once = list(logger.filters)
-        quieten()
-        assert logger.filters == once
-    finally:
-        for each in set(logger.filters) - set(before):
-            logger.removeFilter(each)
+def test_every_program_that_connects_is_quiet_and_again_is_idle() -> None:
+    import streams.bus.connect  # noqa: F401
+
+    before = [list(logging.getLogger(name).filters) for name in LOGGERS]
+    assert all(any(isinstance(each, OnceInAWhile) for each in filters) for filters in before)
+    quieten()
+    assert [list(logging.getLogger(name).filters) for name in LOGGERS] == before
