@@ -49,12 +49,14 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
             setattr(consumer, f"_{option}", value)
         return consumer
 
-    async def _fetch_records(self, consumer: Any, active_partitions: Any, **options: Any) -> Any:
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> Any:
         """As Faust's; whose records came last stands last in line.
 
         aiokafka would give all of one partition's fetch, a thousand frames, before the next partition's first one.
         """
-        records = await super()._fetch_records(consumer, active_partitions, **options)
+        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         line = consumer._fetcher._records
         for tp in records:
             if tp in line:

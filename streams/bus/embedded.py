@@ -31,7 +31,7 @@ from streams.bus.kafka_aot import aot_arguments
 from streams.bus.kafka_config import HOST, KeyStores, java_arguments, secured_properties, server_properties
 from streams.bus.kafka_jars import Progress, ensure_jars
 from streams.bus.security_folder import ADMIN, NODE, SecurityFolder
-from streams.errors import BrokerUnreachableError, CallerError, LinesideError, OperatorError
+from streams.errors import BrokerRefusedError, BrokerUnreachableError, CallerError, LinesideError, OperatorError
 from streams.kafka_address import KafkaAddress
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -81,6 +81,7 @@ class EmbeddedBroker:
         self.config = config
         self._java_options = java_options
         self.bootstrap_servers = ""
+        self._own_address = ""
         data_dir = config.data_dir.expanduser().absolute()
         log_file = (config.log_file or data_dir / "broker.log").expanduser().absolute()
         self._folder = BrokerFolder(data_dir, log_file)
@@ -140,6 +141,16 @@ class EmbeddedBroker:
             self._process.kill()
             self._reap()
 
+    async def answers(self, timeout_s: float = PROBE_S) -> bool:
+        """Whether Kafka, started, says anything to a client within `timeout_s`; one that hangs is running too."""
+        try:
+            await wait_for_broker(self._own_address, timeout_s)
+        except BrokerRefusedError:  # that is an answer
+            return True
+        except BrokerUnreachableError:
+            return False
+        return True
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -152,7 +163,7 @@ class EmbeddedBroker:
         attempts = 1 if self.config.port and self.config.controller_port else FREE_PORT_ATTEMPTS
         for attempt in range(1, attempts + 1):
             ports = _choose_ports(self.config.port, self.config.controller_port, 0)
-            own = self._configure(*ports)
+            own = self._own_address = self._configure(*ports)
             address, deadline_s = f"{HOST}:{ports[0]}", time.monotonic() + timeout_s
             try:
                 self._spawn([*java, *self._java_options, "kafka.Kafka", str(self._folder.properties_file)], lock_fd)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from streams.capture.aside import Aside
 from streams.capture.spool_format import Damage, Header, pack, record_at, walk
 from streams.capture.spool_segments import Disk, PlaceFile, RealDisk, Segment, sync_folder
 from streams.errors import CallerError, OperatorError
@@ -50,7 +51,8 @@ class Spool:
         self._read_from: Segment | None = None
         self._offset = 0  # in that segment
         try:
-            (folder / "aside").mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._aside = Aside(folder / "aside")
             self._lock_fd = _locked(folder / "lock")
             try:
                 self._place = PlaceFile(folder / "done", self._disk)
@@ -142,12 +144,7 @@ class Spool:
 
     def put_aside(self, name: str, data: bytes) -> Path:
         """Keeps bytes that nobody can send for people to look at; where. A failing disk is logged."""
-        path = self.folder / "aside" / name
-        try:
-            path.write_bytes(data)
-        except OSError as error:
-            log.error("%s can't be kept: %s", path, error.strerror)
-        return path
+        return self._aside.keep(name, data)
 
     def close(self) -> None:
         """Everything was durable before; gives the lock back."""

@@ -1,4 +1,4 @@
-"""The embedded Kafka under supervision: where it ends by itself it is started again, at the same port, with its data.
+"""The embedded Kafka under supervision: where it ends or hangs it is started again, at the same port, with its data.
 
 Place in the flow: `lineside broker` and `lineside up`. Clients of ours find it again by themselves, or end and are
 started again. Knows no topic.
@@ -18,6 +18,8 @@ from streams.errors import LinesideError
 
 log = logging.getLogger(__name__)
 WATCH_S = 0.5
+ASK_S = 5.0  # from one question whether it answers to the next
+SILENCE_S = 90.0  # running and without an answer for so long: it hangs
 
 
 class BrokerKeeper:
@@ -46,11 +48,10 @@ class BrokerKeeper:
     async def _keep(self) -> None:
         pause_s = FIRST_PAUSE_S
         while True:
-            while self._broker.is_running:  # noqa: ASYNC110  # a process has no event
-                await asyncio.sleep(WATCH_S)
+            why = await self._why_it_is_gone()
             self.restarts += 1
             RESTARTS.labels("broker").inc()
-            log.error("Kafka ended by itself: restart %d; its log is %s", self.restarts, self._broker.log_file)
+            log.error("Kafka %s: restart %d; its log is %s", why, self.restarts, self._broker.log_file)
             await asyncio.sleep(pause_s)
             try:
                 await self._start_again()
@@ -59,6 +60,27 @@ class BrokerKeeper:
                 log.error("Kafka can't be started again, it is tried in %.1f s: %s", pause_s, error)
             else:
                 pause_s = FIRST_PAUSE_S
+
+    async def _why_it_is_gone(self) -> str:
+        """Waits until Kafka has ended; ends one that hangs."""
+        hanging = asyncio.create_task(self._hangs())
+        try:
+            while self._broker.is_running and not hanging.done():  # noqa: ASYNC110  # a process has no event
+                await asyncio.sleep(WATCH_S)
+        finally:
+            hanging.cancel()
+            await asyncio.wait([hanging])
+        if not self._broker.is_running:
+            return "ended by itself"
+        await asyncio.to_thread(self._broker.kill)
+        return f"had not answered for {SILENCE_S:g} s and was ended"
+
+    async def _hangs(self) -> None:
+        """Returns when it has given no answer for too long."""
+        silent_s = 0.0
+        while silent_s < SILENCE_S:
+            await asyncio.sleep(ASK_S)
+            silent_s = 0.0 if await self._broker.answers(ASK_S) else silent_s + 2 * ASK_S
 
     async def _start_again(self) -> None:
         starting = asyncio.create_task(asyncio.to_thread(self._broker.start))

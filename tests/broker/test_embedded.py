@@ -194,6 +194,18 @@ async def test_a_port_taken_between_the_choice_and_the_start_gives_way_to_the_ne
     assert own_broker.bootstrap_servers == f"127.0.0.1:{choices[1][0]}"
 
 
+async def test_one_that_hangs_runs_and_does_not_answer(own_broker: EmbeddedBroker) -> None:
+    own_broker.start()
+    assert await own_broker.answers()
+    os.kill(own_broker.pid, signal.SIGSTOP)
+    assert not await own_broker.answers(0.5)
+    assert own_broker.is_running
+    os.kill(own_broker.pid, signal.SIGCONT)
+    assert await own_broker.answers(5)
+    own_broker.kill()
+    assert not await own_broker.answers(0.5)
+
+
 def test_a_broker_that_does_not_come_up_leaves_no_process(own_broker: EmbeddedBroker) -> None:
     with pytest.raises(OperatorError, match=r"did not answer at 127\.0\.0\.1:\d+ within 0.2 s; look into"):
         own_broker.start(timeout_s=0.2)

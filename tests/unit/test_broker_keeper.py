@@ -28,6 +28,11 @@ class Pretence:
         self.may_start = threading.Event()
         self.may_start.set()
         self.stops = 0
+        self.hangs = False
+        self.kills = 0
+
+    async def answers(self, timeout_s: float) -> bool:
+        return not self.hangs
 
     def start(self, on_progress: Any = None) -> str:
         self.starts.append(self.config.port)
@@ -39,8 +44,11 @@ class Pretence:
         return "127.0.0.1:4711"
 
     def kill(self) -> None:
-        self.failures_left = 1
-        self.may_start.set()
+        self.kills += 1
+        self.is_running = self.hangs = False
+        if not self.may_start.is_set():
+            self.failures_left = 1
+            self.may_start.set()
 
     def stop(self) -> None:
         self.stops += 1
@@ -49,8 +57,9 @@ class Pretence:
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Pretence:
-    for pause in ("WATCH_S", "FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
+    for pause in ("WATCH_S", "ASK_S", "FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
         monkeypatch.setattr(broker_keeper, pause, 0.01)
+    monkeypatch.setattr(broker_keeper, "SILENCE_S", 0.1)
     return Pretence()
 
 
@@ -88,3 +97,17 @@ async def test_a_first_start_that_fails_is_the_callers_to_hear(broker: Pretence)
     broker.failures_left = 1
     with pytest.raises(OperatorError, match="no room"):
         await BrokerKeeper(cast(EmbeddedBroker, broker)).start()
+
+
+async def test_one_that_runs_and_answers_nobody_is_ended_and_comes_back(
+    broker: Pretence, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = BrokerKeeper(cast(EmbeddedBroker, broker))
+    await keeper.start()
+    await asyncio.sleep(0.3)
+    assert (broker.kills, keeper.restarts) == (0, 0), "one that answers stays"
+    broker.hangs = True
+    await until(lambda: len(broker.starts) == 2)
+    assert (broker.kills, keeper.restarts) == (1, 1)
+    assert "had not answered for 0.1 s and was ended" in caplog.text
+    await keeper.stop()
