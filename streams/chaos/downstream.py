@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "dashboard": ["dashboard", "--port", "0"],
 }
 LOOK_S = 0.5
+ARCHIVED_S = 120.0  # from the end of the load until its last period is closed and written
 Read = Callable[[], Awaitable[Results]]
 
 
@@ -94,7 +95,7 @@ def wrong_counts(found: Results, windows: Collection[LineWindow]) -> list[str]:
 
 async def _wrong_archive(settings: Settings, programs: Programs, verdicts: int) -> list[str]:
     """What `lineside archive --verify` says once all periods have closed."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + ARCHIVED_S
     while await _archived(programs) < verdicts and time.monotonic() < deadline:  # noqa: ASYNC110  # other processes
         await asyncio.sleep(LOOK_S)
     check = programs.once("archive-verify", ["archive", "--verify", "--json"])

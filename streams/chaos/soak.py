@@ -27,6 +27,7 @@ from streams.commands.children import Child
 SAMPLE_S = 5.0
 KILL_EVERY_S = 60.0
 MIB = 1 << 20
+ARCHIVE_PERIOD_S = 30  # looking back at each costs the archive 1,024 records a partition: of 2 s it can't keep up
 DOWNSTREAM = ("parts", "statistics", "dashboard", "archive")
 VICTIMS = ("archive",)  # beside the workers that may be killed
 
@@ -102,7 +103,15 @@ class _Watch:
 
 async def soak(ground: Ground, plan: SoakPlan, say: Callable[[str], None]) -> Soaked:
     """Load, kills and samples for `plan.duration_s`; then everything is judged."""
-    fault = Fault("soak", "", _nothing, Limits(), workers=plan.workers + 1, downstream=DOWNSTREAM)
+    fault = Fault(
+        "soak",
+        "",
+        _nothing,
+        Limits(),
+        workers=plan.workers + 1,
+        downstream=DOWNSTREAM,
+        settings={"archive_period_s": ARCHIVE_PERIOD_S},
+    )
     async with Stage(ground, fault) as stage:
         kept = {"worker": stage.workers[0]} | {n: c for n, c in stage.downstream.items() if n not in VICTIMS}
         victims = [*stage.workers[1:], *(stage.downstream[name] for name in VICTIMS)]
