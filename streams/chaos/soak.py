@@ -12,7 +12,7 @@ import random
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
@@ -27,7 +27,9 @@ from streams.commands.children import Child
 SAMPLE_S = 5.0
 KILL_EVERY_S = 60.0
 MIB = 1 << 20
-ARCHIVE_PERIOD_S = 30  # looking back at each costs the archive 1,024 records a partition: of 2 s it can't keep up
+SETTINGS = {"archive_period_s": 30, "window_s": 60, "lateness_s": 120}
+"""As on a line, but for the archive's. In steps of 2 s, as faults have them, half an hour is fifteen hours of windows and
+a month of the archive's periods."""
 DOWNSTREAM = ("parts", "statistics", "dashboard", "archive")
 VICTIMS = ("archive",)  # beside the workers that may be killed
 
@@ -52,6 +54,9 @@ class Usage:
     rss_bytes: int
     descriptors: int
 
+    def to_json(self) -> dict[str, Any]:
+        return {"at_s": round(self.at_s, 1), "rss_mib": round(self.rss_bytes / MIB, 1), "descriptors": self.descriptors}
+
 
 @dataclass(frozen=True, slots=True)
 class Steadiness:
@@ -75,6 +80,7 @@ class Soaked:
     steady: tuple[Steadiness, ...]
     kills: int
     duration_s: float
+    usages: Mapping[str, Sequence[Usage]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -83,6 +89,7 @@ class Soaked:
             "kills": self.kills,
             "processes": [asdict(found) | {"rss_growth": round(found.growth, 4)} for found in self.steady],
             "promises": self.outcome.to_json(),
+            "samples": {name: [usage.to_json() for usage in usages] for name, usages in self.usages.items()},
         }
 
 
@@ -110,7 +117,7 @@ async def soak(ground: Ground, plan: SoakPlan, say: Callable[[str], None]) -> So
         Limits(),
         workers=plan.workers + 1,
         downstream=DOWNSTREAM,
-        settings={"archive_period_s": ARCHIVE_PERIOD_S},
+        settings=SETTINGS,
     )
     async with Stage(ground, fault) as stage:
         kept = {"worker": stage.workers[0]} | {n: c for n, c in stage.downstream.items() if n not in VICTIMS}
@@ -122,7 +129,7 @@ async def soak(ground: Ground, plan: SoakPlan, say: Callable[[str], None]) -> So
         for problem in unsteady(steady, watch.usages, plan):
             stage.expect(False, problem)
         outcome = judge("soak", fault.limits, await stage.read(), await stage.evidence())
-    return Soaked(outcome, steady, kills, plan.duration_s)
+    return Soaked(outcome, steady, kills, plan.duration_s, watch.usages)
 
 
 async def _nothing(stage: Stage) -> None:
