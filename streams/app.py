@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
@@ -89,7 +89,7 @@ class InspectionWorker:
         self._quarantine = _quarantine(settings, alone, models)
         inspector = Inspector(codec, self.recipes, self._rooms, pictures, 2 * threads, self._quarantine)
         budget = Budget(settings.inflight_max_bytes, settings.inflight_max_s)
-        self._watchdog = Watchdog(self._outstanding, settings.stall_timeout_s, die)
+        self._watchdog = Watchdog(self._outstanding, settings.stall_timeout_s, die, what_waits=self._what_waits)
         sender = Fenced(self._publisher, self._watchdog.check_standstill)
         known_from = self._tail.published
         self.inspection = Inspection(
@@ -171,6 +171,17 @@ class InspectionWorker:
         """True where work should be moving, or where the event loop has been silent and nobody can know."""
         return self._waiting or time.monotonic() - self._beat > 10 * LAG_INTERVAL_S
 
+    def _what_waits(self) -> str:
+        """In words, for the log of a worker that stands still."""
+        said = [f"{self._unread} frames unread", f"{self.inspection.in_flight} in hand"]
+        if numbers := self.inspection.reading_back:
+            said.append(f"partitions {', '.join(map(str, numbers))} being read back")
+        if not cast("Any", self._faust.consumer).flow_active:
+            said.append("a rebalance under way")
+        if (silent_s := time.monotonic() - self._beat) > 10 * LAG_INTERVAL_S:
+            said.append(f"the event loop silent for {silent_s:.0f} s")
+        return "; ".join(said)
+
     async def _observe(self) -> None:
         """Keep the lag gauges and the watchdog's question up to date."""
         completed = -1
@@ -178,7 +189,7 @@ class InspectionWorker:
             self._beat = time.monotonic()
             unread = 0
             with contextlib.suppress(ConsumerNotStarted, IllegalStateError):  # before the first and during a rebalance
-                unread = await self._count_unread()
+                unread = self._count_unread()
             self._unread = unread
             self._waiting = unread > 0 or self.inspection.in_flight > 0
             if (decoding_s := self._pool.longest_s()) > self._settings.decode_timeout_s:
@@ -192,7 +203,7 @@ class InspectionWorker:
                     await self._standing.missed(partition, *gap)
             await asyncio.sleep(LAG_INTERVAL_S)
 
-    async def _count_unread(self) -> int:
+    def _count_unread(self) -> int:
         """Frames that are ready in Kafka and not fetched yet; sets the lag gauges on the way."""
         consumer: Any = self._faust.consumer
         unread = 0
@@ -200,7 +211,7 @@ class InspectionWorker:
             end, committed = consumer.highwater(tp), consumer._committed_offset[tp]
             if end is not None and committed is not None:
                 self.metrics.lag.labels(tp.partition).set(max(0, end - committed))
-            unread += await consumer._thread.unread(tp)
+            unread += consumer._thread.unread(tp) or 0
         return unread
 
 

@@ -6,7 +6,6 @@ Every agent's app is made here. Knows nothing of inspection; what was measured a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import faust
@@ -50,7 +49,11 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(
-        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,  # noqa: ASYNC109  # Faust's signature
+        max_records: int | None = None,
     ) -> Any:
         """As Faust's; whose records came last stands last in line.
 
@@ -71,14 +74,18 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
         """
         await self.call_thread(self._ensure_consumer().seek_to_beginning, *tps)
 
-    async def unread(self, tp: Any) -> int:
-        """Offsets that are ready to be read and not fetched yet."""
+    def unread(self, tp: Any) -> int | None:
+        """Offsets that are ready to be read and not fetched yet; None where that is not known just now.
 
-        async def ask() -> int:
-            stable = self._ensure_consumer().last_stable_offset(tp)
-            return 0 if stable is None else max(0, stable - await self._ensure_consumer().position(tp))
-
-        return int(await self.call_thread(ask))
+        It never waits: aiokafka's own `position` does, for a partition without one, for as long as a rebalance takes,
+        and whoever watched by it would see a worker that does nothing.
+        """
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription else None
+        state = assignment.state_value(tp) if assignment else None
+        if state is None or state.lso is None or not state.has_valid_position:
+            return None
+        return max(0, int(state.lso - state.position))
 
 
 class ReadCommittedConsumer(driver.Consumer):
@@ -179,17 +186,31 @@ class LinesideApp(faust.App):
         await require_membership(self.bootstrap, self.conf.id, sorted(topics))
         await super().start()
 
+    async def _on_partitions_revoked(self, revoked: Any) -> None:
+        """As Faust's, also while it stops: what is under way is finished, and the group goes on.
+
+        Faust closes the consumer then, from the wrong thread: it neither answers the rebalance nor leaves the group,
+        which stood still until the process ended.
+        """
+        if self.should_stop:
+            await self._consumer_wait_empty(self.consumer, self.log)
+        else:
+            await super()._on_partitions_revoked(revoked)
+
+    def _on_rebalance_when_stopped(self) -> None:
+        """Nothing: what is assigned while it stops stays paused, and is given back in a moment."""
+
     def _new_transport(self) -> Any:
         return ReadCommittedTransport(self.conf.broker_consumer, self)
 
-    async def unread(self) -> dict[Any, int]:
+    def unread(self) -> dict[Any, int]:
         """How many offsets of each assigned TP are ready and not fetched; those unknown just now are left out."""
         consumer: Any = self.consumer
-        found: dict[Any, int] = {}
-        with suppress(ConsumerNotStarted, RuntimeError):  # before the first and during a rebalance
-            for tp in consumer.assignment() - self.held:
-                found[tp] = await consumer._thread.unread(tp)
-        return found
+        try:
+            found = {tp: consumer._thread.unread(tp) for tp in consumer.assignment() - self.held}
+        except ConsumerNotStarted:  # before the first rebalance
+            return {}
+        return {tp: offsets for tp, offsets in found.items() if offsets is not None}
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:  # noqa: N802
         return ByteBoundedQueue(

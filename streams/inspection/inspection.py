@@ -76,6 +76,11 @@ class Inspection:
         """Frames admitted and not yet acknowledged."""
         return self._budget.frames
 
+    @property
+    def reading_back(self) -> list[int]:
+        """Partitions whose frames wait until it is known what is published already."""
+        return sorted(number for number, assignment in self._assignments.items() if not assignment.known.done())
+
     async def accept(self, arrival: Arrival) -> None:
         """Take one event in; waits while the budget is used up, so that Kafka and not the heap holds the rest."""
         try:

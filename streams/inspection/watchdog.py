@@ -64,10 +64,13 @@ class Watchdog:
         stall_timeout_s: float,
         die: Callable[[str], None] = end_process,
         standstill_s: float = STANDSTILL_S,
+        what_waits: Callable[[], str] = lambda: "frames wait",
     ) -> None:
+        """`what_waits`: in words, for whoever wants to know why the process ended."""
         self._standstill_s = standstill_s
         self._looked_at = math.inf  # not yet watching
         self._outstanding = outstanding
+        self._what_waits = what_waits
         self._stall_timeout_s = stall_timeout_s
         self._die = die
         self._last_progress = time.monotonic()
@@ -100,5 +103,5 @@ class Watchdog:
             if not self._outstanding():
                 self.progressed()
             elif time.monotonic() - self._last_progress > self._stall_timeout_s:
-                self._die(f"frames wait and none completed for {self._stall_timeout_s:g} s")
+                self._die(f"{self._what_waits()} and none completed for {self._stall_timeout_s:g} s")
                 return

@@ -15,23 +15,18 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalStateError
-from prometheus_client import CollectorRegistry
 
 from schemas.records import Encoding, Outcome, Reason
-from streams import faust_app
-from streams.app import InspectionWorker
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.chaos.ledger import Results
 from streams.chaos.reading import read_all, results
 from streams.chaos.stations import partition_of
-from streams.errors import OperatorError
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import DEFECTS, FRAMES, RECIPES, station_key
-from tests.broker.running import DEFAULT, inspected, prepared, publish, running_worker, until_lag_is_zero
-from tests.builders import CODEC, DENT_LEVEL, SCRATCH_LEVEL, Deaths, FakeEngine, frame, picture, recipe, serving_model
+from tests.broker.running import inspected, prepared, publish, running_worker, until_lag_is_zero
+from tests.builders import CODEC, DENT_LEVEL, SCRATCH_LEVEL, FakeEngine, frame, picture, recipe
 from tests.pictures import Case, corpus
 
 
@@ -245,67 +240,3 @@ async def test_a_quiet_partition_keeps_its_deadlines_beside_a_flooded_one(settin
             decided = [v for v in verdicts(await results(settings)) if v.line == quiet]
         assert worker.inspection.completed < 1_500, "the flood is over: nothing was shown"
     assert {v.reason for v in decided} == {Reason.SCORE}
-
-
-def mortal(settings: Settings) -> tuple[InspectionWorker, Deaths]:
-    """A worker, and the reasons for which it would have ended its process."""
-    deaths = Deaths()
-    models = [serving_model(FakeEngine())]
-    return InspectionWorker(settings, models, DEFAULT, CollectorRegistry(), die=deaths), deaths
-
-
-@pytest.mark.parametrize("error", [OperatorError("the verdicts can't be read"), IllegalStateError("not assigned")])
-async def test_a_seek_that_fails_in_a_rebalance_ends_the_worker_with_its_reason(
-    error: Exception, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Faust would take the second for yet another rebalance, and never read on where none comes."""
-    monkeypatch.setattr(faust_app, "NEXT_SEEK_S", 1.0)
-    worker, deaths = mortal(settings)
-    ready, starts = asyncio.Event(), worker._faust.starts
-    assert starts
-
-    async def starts_once(committed: Any) -> Any:
-        if ready.is_set():
-            raise error
-        return await starts(committed)
-
-    worker._faust.starts = starts_once
-    running = asyncio.create_task(worker.run(asyncio.Event(), ready.set))
-    async with asyncio.timeout(45):
-        await ready.wait()
-        await publish(settings, [frame(1)])
-        await until_lag_is_zero(settings)
-        async with running_worker(settings):  # it takes partitions over
-            await running
-    assert len(deaths) == 1
-    assert error.args[0] in deaths[0]
-
-
-@pytest.mark.parametrize("again", [True, False])
-async def test_a_seek_that_failed_is_made_good_by_the_next_one(
-    again: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Faust's fetcher seeks too, while partitions come and go, and only logs what fails."""
-    monkeypatch.setattr(faust_app, "NEXT_SEEK_S", 1.0)
-    worker, deaths = mortal(settings)
-    stop, ready = asyncio.Event(), asyncio.Event()
-    running = asyncio.create_task(worker.run(stop, ready.set))
-    async with asyncio.timeout(45):
-        await ready.wait()
-        await publish(settings, [frame(1)])
-        await until_lag_is_zero(settings)
-        consumer: Any = worker._faust.consumer
-        with monkeypatch.context() as broken:
-            broken.setattr(worker._faust, "starts", taken_away)
-            with pytest.raises(IllegalStateError):
-                await consumer.perform_seek()
-        if again:
-            await consumer.perform_seek()
-        await asyncio.sleep(2)
-        stop.set()
-        await running
-    assert ["not assigned" in death for death in deaths] == ([] if again else [True])
-
-
-async def taken_away(committed: Any) -> Any:
-    raise IllegalStateError("not assigned")

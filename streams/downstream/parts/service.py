@@ -101,7 +101,7 @@ class PartsService:
         taken = -1
         while True:
             await asyncio.sleep(TICK_S)
-            waiting = {tp.partition: offsets for tp, offsets in (await self._faust.unread()).items()}
+            waiting = {tp.partition: offsets for tp, offsets in self._faust.unread().items()}
             self._unread = sum(waiting.values())
             await self.assembly.pass_time(waiting)
             self._outstanding = any(waiting.values()) or self.assembly.unconfirmed

@@ -216,7 +216,7 @@ class StatisticsService:
 
     async def _look_at_ends(self) -> None:
         held = self._held
-        self._unread = sum((await self._faust.unread()).values())
+        self._unread = sum(self._faust.unread().values())
         ends = {topic.name: await self._history.ends(topic, held) for topic in (VERDICTS, PARTS)}
         if held is self._held:  # else they are of an assignment that has ended
             self._ends = ends
