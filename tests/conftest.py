@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several tests share the cores: torch, told so before it loads, takes one
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
+
+hypothesis.settings.register_profile("lineside", deadline=None)  # a busy machine is no finding
+hypothesis.settings.load_profile("lineside")
 
 BOOTSTRAP = pytest.StashKey[str]()
 NEED_BROKER = [Path(__file__).parent / folder for folder in ("broker", "faults", "endurance")]

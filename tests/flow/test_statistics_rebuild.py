@@ -145,7 +145,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(verdict_logs(), part_logs(), STEPS)
 def test_no_loss_at_any_moment_changes_any_count(
     verdicts: list[tuple[Any, datetime]], parts: list[tuple[Any, datetime]], steps: list[tuple[str, Any, Any]]

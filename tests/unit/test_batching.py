@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.inspection.batching import Batch, Batcher, Flush
@@ -74,7 +74,6 @@ def test_a_flood_of_urgent_frames_cannot_starve_one_without_a_deadline() -> None
     pytest.fail("the frame without a deadline never left")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 10), st.one_of(st.just(math.inf), st.floats(0, 20))), min_size=1, max_size=40),
     st.integers(1, 8),

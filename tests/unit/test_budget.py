@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.inspection.budget import FIRST_LIMIT, SMALLEST_LIMIT, Budget
@@ -79,7 +79,6 @@ def test_idle_time_is_not_taken_for_slowness() -> None:
     assert budget.limit == FIRST_LIMIT
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 150), max_size=60), st.data())
 def test_the_budget_is_kept_and_never_blocks_an_idle_worker(sizes: list[int], data: st.DataObject) -> None:
     budget, held, now = Budget(max_bytes=100, max_s=2.0), list[int](), 0.0

@@ -49,7 +49,7 @@ def field_named(schema: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("event", EVENT_TYPES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_record_comes_back_as_it_went_in(event: type[Any], data: st.DataObject) -> None:
     record = data.draw(records_of(event))
@@ -98,7 +98,7 @@ def test_another_magic_byte_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_a_damaged_record_is_a_record_or_refused_but_never_breaks_the_codec(name: str, data: st.DataObject) -> None:
     good = CODEC.encode(SAMPLES[name])
@@ -108,7 +108,7 @@ def test_a_damaged_record_is_a_record_or_refused_but_never_breaks_the_codec(name
 
 
 @pytest.mark.parametrize("event", EVENT_TYPES)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(body=st.binary(max_size=300))
 def test_random_bytes_under_a_good_head_never_break_the_codec(event: type[Any], body: bytes) -> None:
     decode_or_refuse(HEADS[event.__name__] + body, event)

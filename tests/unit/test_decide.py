@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.records import Fallback, Mode, Outcome, Reason
@@ -112,7 +112,6 @@ def test_scores_of_another_number_of_classes_are_refused() -> None:
         judge([0.5, 0.5], ROLES, recipe())
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.floats(0, 1), min_size=3, max_size=3),
     st.floats(0, 1),
@@ -188,7 +187,6 @@ def test_a_worker_clock_behind_the_brokers_makes_no_frame_younger_than_its_time_
     assert remaining_ms(frame(deadline_ms=1000, gateway_ms=300), LONG_AGO, now) == pytest.approx(700)
 
 
-@settings(deadline=None)
 @given(st.timedeltas(timedelta(days=-9000), timedelta(days=9000)))
 def test_the_cameras_clock_has_no_say(wander: timedelta) -> None:
     one = frame(deadline_ms=1000, gateway_ms=300, captured_at=LONG_AGO + wander)

@@ -34,7 +34,7 @@ SIGNATURES = [
     b"",
 ]
 ENCODINGS = st.sampled_from(["JPEG", "PNG", "UNKNOWN", "nonsense", ""])
-FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=300, suppress_health_check=list(HealthCheck))
 
 pytestmark = pytest.mark.usefixtures("capfd")  # libtiff prints what it thinks of damaged strips
 

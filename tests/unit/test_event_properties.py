@@ -31,7 +31,7 @@ from tests.fuzz.events import Events
 EVENTS: list[type[Any]] = [type(sample) for sample in SAMPLES.values()]
 TEXTS = {schema.record: schema.text for schema in committed_schemas()}
 WRITERS = {name: Writer(json.loads(text)) for name, text in TEXTS.items()}
-PROPERTY = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def decoded_or_refused(data: bytes, event: type[Any]) -> Any:

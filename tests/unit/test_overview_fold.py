@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.records import AlarmRaised, LineWindow, Outcome, PartOutcome, ReworkFinding, Severity
@@ -43,7 +43,6 @@ def positive(counts: dict[str, int]) -> dict[str, int]:
     return {name: n for name, n in counts.items() if n}
 
 
-@settings(deadline=None)
 @given(WINDOWS, st.randoms(), st.booleans(), st.integers(1, 91))
 def test_a_view_and_its_steps_come_to_the_totals_of_the_newest_revisions(
     windows: list[LineWindow], order: Any, live: bool, until: int

@@ -255,7 +255,7 @@ JUDGEMENTS = st.sampled_from([OK, OK, OK, OK, NG, UNSURE, ERROR, LATE])
 PARTS = st.lists(st.lists(st.tuples(JUDGEMENTS, st.booleans(), st.integers(1, 3)), min_size=1, max_size=4), max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(parts=PARTS, order=st.randoms(use_true_random=False), pace_ms=st.sampled_from([1, 700, 3_000]))
 def test_every_part_that_was_seen_gets_one_decision_and_none_is_ok_by_chance(
     parts: list[list[tuple[object, bool, int]]], order: object, pace_ms: int
@@ -285,7 +285,7 @@ def test_every_part_that_was_seen_gets_one_decision_and_none_is_ok_by_chance(
         assert (part.outcome is PartOutcome.OK) == (in_time and well)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     numbers=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(-3, 12)), max_size=30),
     ids=st.lists(st.sampled_from(["A", None]), min_size=30, max_size=30),

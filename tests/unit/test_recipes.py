@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.records import Mode, Recipe
@@ -100,7 +100,6 @@ def test_the_default_yields_to_every_real_recipe() -> None:
     assert found.version == 3
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["A", "B", "*"]), st.integers(0, 50)), max_size=12, unique_by=lambda entry: entry

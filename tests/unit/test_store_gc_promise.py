@@ -139,9 +139,7 @@ class RemoteLine(Line):
 def cases(machines: Iterable[type[Line]]) -> Iterable[type]:
     for machine in machines:
         case = machine.TestCase
-        case.settings = settings(
-            max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-        )
+        case.settings = settings(max_examples=60, stateful_step_count=20, suppress_health_check=list(HealthCheck))
         yield case
 
 
