@@ -63,13 +63,12 @@ class Archiver:
         return Work(0, int(self._is_writing), self._steps)
 
     async def catch_up(self, on_period: OnPeriod = lambda topic, end_ms, read: None) -> int:
-        """Archives every period that is closed by now; how many those were."""
+        """Archives every period that is closed by now, a period of each topic in turn; how many those were."""
         periods = 0
         self._is_writing = True
         try:
-            for name in self._logs:
-                while await self._next(name, on_period):
-                    periods += 1
+            while written := [name for name in self._logs if await self._next(name, on_period)]:
+                periods += len(written)
         finally:
             self._is_writing = False
         await asyncio.to_thread(compact_closed_days, self._catalogue)
