@@ -1,0 +1,153 @@
+"""Everything that scores of labelled pictures say about a model: decisions, order, calibration, classes, slices. Pure.
+
+Place in the flow: `lineside evaluate` scores a data set's split and hands the scores over; reports show what comes
+out. The thresholds are the model's own. Knows no pictures, no engines and no pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.evaluate import Evaluation, Rate, any_defect, evaluate, rate, rejected
+from models.measures import Calibration, Ranking, calibration, confusion, ranking
+
+if TYPE_CHECKING:
+    from models.artifact import F32, ModelClass
+    from models.evaluate import I64
+
+MOST_SLICES = 50  # of one kind, the largest
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """One class: `rejected` of its parts were NG, and for `recognised` its own score was the highest."""
+
+    name: str
+    role: str
+    rejected: Rate
+    recognised: Rate
+
+    def to_json(self) -> dict[str, Any]:
+        rates = {"rejected": self.rejected.to_json(), "recognised": self.recognised.to_json()}
+        return {"name": self.name, "role": self.role, **rates}
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The parts with one value of something known about them, such as their line."""
+
+    by: str
+    value: str
+    decided: Evaluation
+    ranking: Ranking
+
+    def to_json(self) -> dict[str, Any]:
+        return {"by": self.by, "value": self.value, **self.decided.to_json(), "ranking": self.ranking.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """A model over n labelled pictures. `unsure` counts those that a person would be asked about.
+
+    `confusion` is [true class][class of the highest score]; `escapes` and `overkills` are places in the set, the
+    worst first: the bad part with the lowest score, the good one with the highest.
+    """
+
+    classes: tuple[ClassFigures, ...]
+    decided: Evaluation
+    unsure: Rate
+    ranking: Ranking
+    calibration: Calibration
+    confusion: tuple[tuple[int, ...], ...]
+    slices: tuple[Slice, ...]
+    escapes: tuple[int, ...]
+    overkills: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        return self.decided.accuracy.total
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the places of the errors, which mean nothing without the pictures."""
+        return {
+            "pictures": self.total,
+            "decided": self.decided.to_json(),
+            "unsure": self.unsure.to_json(),
+            "ranking": self.ranking.to_json(),
+            "calibration": self.calibration.to_json(),
+            "classes": [item.to_json() for item in self.classes],
+            "confusion": {"classes": [item.name for item in self.classes], "counts": self.confusion},
+            "slices": [item.to_json() for item in self.slices],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a model's scores become decisions."""
+
+    classes: Sequence[ModelClass]
+    any_defect_threshold: float | None
+    unsure_band: float
+
+
+def examine(scores: F32, labels: I64, rule: Rule, known: Mapping[str, Sequence[str]] | None = None) -> Examination:
+    """Of probabilities [n, classes] and true classes [n]; `known` gives a value a picture by what it is about."""
+    classes, limit = rule.classes, rule.any_defect_threshold
+    bad, together = _bad(labels, classes), any_defect(scores, classes)
+    ng = rejected(scores, classes, limit)
+    escapes, overkills = np.flatnonzero(bad & ~ng), np.flatnonzero(~bad & ng)
+    return Examination(
+        classes=tuple(_of_class(index, scores, labels, ng, item) for index, item in enumerate(classes)),
+        decided=evaluate(scores, labels, classes, limit),
+        unsure=rate(int((_nearly(scores, rule) & ~ng).sum()), len(labels)),
+        ranking=ranking(together, bad),
+        calibration=calibration(scores, labels),
+        confusion=tuple(map(tuple, confusion(scores, labels).tolist())),
+        slices=tuple(s for by, values in (known or {}).items() for s in _slices(by, values, scores, labels, rule)),
+        escapes=tuple(escapes[np.argsort(together[escapes], kind="stable")].tolist()),
+        overkills=tuple(overkills[np.argsort(-together[overkills], kind="stable")].tolist()),
+    )
+
+
+def _bad(labels: I64, classes: Sequence[ModelClass]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray(np.array([item.role == "defect" for item in classes])[labels], np.bool_)
+
+
+def _nearly(scores: F32, rule: Rule) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Whether a part comes within the unsure band of any threshold, as `inspection.decide.judge` has it."""
+    limits = np.array([np.inf if c.threshold is None else c.threshold for c in rule.classes]) - rule.unsure_band
+    limit = np.inf if rule.any_defect_threshold is None else rule.any_defect_threshold - rule.unsure_band
+    return np.asarray((scores >= limits).any(axis=1) | (any_defect(scores, rule.classes) >= limit), np.bool_)
+
+
+def _of_class(
+    index: int, scores: F32, labels: I64, ng: np.ndarray[Any, np.dtype[np.bool_]], item: ModelClass
+) -> ClassFigures:
+    its = labels == index
+    highest = scores[its].argmax(axis=1) == index
+    return ClassFigures(
+        item.name, item.role, rate(int(ng[its].sum()), int(its.sum())), rate(int(highest.sum()), int(its.sum()))
+    )
+
+
+def _slices(by: str, values: Sequence[str], scores: F32, labels: I64, rule: Rule) -> list[Slice]:
+    """By value, the largest first; nothing where all parts have the same."""
+    if len(values) != len(labels):
+        raise ValueError(f"{len(values)} values of {by} for {len(labels)} pictures")
+    names, places = np.unique(np.array(values, dtype=object).astype(str), return_inverse=True)
+    if len(names) < 2:
+        return []
+    largest = np.argsort(-np.bincount(places), kind="stable")[:MOST_SLICES]
+    return [
+        Slice(
+            by,
+            str(names[place]),
+            evaluate(scores[places == place], labels[places == place], rule.classes, rule.any_defect_threshold),
+            ranking(any_defect(scores[places == place], rule.classes), _bad(labels[places == place], rule.classes)),
+        )
+        for place in largest.tolist()
+    ]
