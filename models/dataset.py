@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,12 +31,16 @@ _DECODE_THREADS = 2  # decoding lets go of the GIL, and training waits for all o
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled picture. All pictures of a part belong to one split; None leaves the choice to its part id."""
+    """One labelled picture. All pictures of a part belong to one split; None leaves the choice to its part id.
+
+    `known` is what else is known of it, such as its line: reports show figures by it, training knows nothing of it.
+    """
 
     image: EncodedImage
     label: str
     part_id: str
     split: Split | None = None
+    known: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -197,7 +197,8 @@ def examples(directory: Path) -> list[Example]:
             raise DatasetError(f"the picture {item.file} of {directory} can't be read: {error.strerror}") from error
         image = EncodedImage(data, "UNKNOWN", item.width, item.height, sha256=item.sha256)
         split = next(name for name in SPLITS if name == item.split)
-        found.append(Example(image=image, label=item.label, part_id=item.part_id, split=split))
+        known = {"line": f"{item.plant}/{item.line}", "SKU": item.sku, "camera": item.camera, "why": item.strategy}
+        found.append(Example(image=image, label=item.label, part_id=item.part_id, split=split, known=known))
     return found
 
 

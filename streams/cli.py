@@ -18,6 +18,7 @@ from streams import (
     cli_downstream,
     cli_health,
     cli_history,
+    cli_models,
     cli_pages,
     cli_replay,
     cli_store,
@@ -229,34 +230,9 @@ def worker(
     asyncio.run(run_worker(settings, options, announcer("inspecting; Ctrl-C stops", ready_file)))
 
 
-@app.command()
-@with_settings()
-def train(
-    settings: Settings,
-    source: Source = SourceKind.SYNTHETIC,
-    folder: Folder = None,
-    labels: Labels = "folders",
-    data: Annotated[
-        Path | None, typer.Option(help="A data set of `lineside dataset build`, with its splits, in place of a source.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Directory of the model. Default: in the data directory.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Train a model on labelled pictures and show its held-out figures. Minutes on two cores.
-
-    Examples: `lineside train --source folder --folder labelled --out models/flange-40`,
-    `lineside train --data flanges-1`.
-    """
-    from streams.commands.train import train_command
-
-    ensure_data_dir(settings)
-    request = SourceRequest(kind=source, folder=folder, labels=labels)
-    asyncio.run(train_command(settings, request, data, out, as_json))
-
-
 OTHERS = (
     *(cli_topics, cli_broker, cli_downstream, cli_pages, cli_history, cli_replay),
-    *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos),
+    *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos, cli_models),
 )
 for others in OTHERS:
     app.add_typer(others.app)

@@ -80,5 +80,6 @@ def _elpv_examples() -> list[Example]:
         trained += cell.split == "train"
         split: Split = "validation" if cell.split == "train" and trained % 8 == 0 else cell.split
         image = EncodedImage(data=cell.read(), encoding=Encoding.PNG)
-        examples.append(Example(image=image, label=cell.label, part_id=cell.name, split=split))
+        known = {"cell": cell.kind, "experts' probability": f"{cell.probability:.2f}"}
+        examples.append(Example(image=image, label=cell.label, part_id=cell.name, split=split, known=known))
     return examples

@@ -35,7 +35,7 @@ def shift_chart(shifts: Sequence[float], a: str, b: str) -> str:
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_title(f"Score shift, n = {len(shifts)}", loc="left", fontsize=9)
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def curve_chart(points: Sequence[Point], name: str, present: float | None) -> str:
@@ -57,10 +57,10 @@ def curve_chart(points: Sequence[Point], name: str, present: float | None) -> st
         n = sum(points[0].rates.counts.values()) if points else 0
         axes.set(xlim=(0, 1.12), ylim=(0, 1), xlabel=f"threshold of {name}", ylabel="share")
         axes.set_title(f"Escape and overkill, n = {n}", loc="left", fontsize=9)
-        return _svg(figure)
+        return svg_of(figure)
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()

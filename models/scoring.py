@@ -1,0 +1,24 @@
+"""Scores of many prepared pictures by an engine, as it will serve: in its own batches and precision.
+
+Place in the flow: evaluation and comparison of exports. Knows no labels and no thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from models.artifact import F32, U8
+    from models.engines import Engine
+
+
+def scores_by(engine: Engine, pictures: U8, on_scored: Callable[[int], None] = lambda done: None) -> F32:
+    """Prepared pictures uint8 [n, h, w, 3] to probabilities float32 [n, classes]; n must be 1 or more."""
+    most, found = max(engine.buckets), []
+    for start in range(0, len(pictures), most):
+        found.append(engine.submit(pictures[start : start + most]).result())
+        on_scored(min(start + most, len(pictures)))
+    return np.asarray(np.concatenate(found), np.float32)

@@ -1,0 +1,197 @@
+"""`lineside evaluate`: a model over labelled pictures that it hasn't seen, as a table, JSON and a report.
+
+Knows how to ask for pictures, for scores and for the page; what the figures mean, `models/examination.py` knows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from models import labelled_set
+from models.artifact import U8, Artifact, load_artifact
+from models.dataset import SPLITS, Example, Pictures, Split, load, split_of
+from models.engines import Engine, open_engine
+from models.errors import DatasetError
+from models.evaluate import any_defect
+from models.examination import Examination, Rule, examine
+from models.explain import heatmap
+from models.scoring import scores_by
+from schemas.records import Precision
+from streams.commands.examples import training_examples
+from streams.commands.sources import SourceRequest
+from streams.commands.ui import MakeBar, Ui
+from streams.evaluation.answer import answer, shown
+from streams.evaluation.page import Evaluated, Mistake, evaluation_page, figure
+from streams.evaluation.robustness import Robustness, robustness
+
+SHOWN_MISTAKES = 24  # of each kind, with their pictures
+HEAT_COLOUR = np.array((230, 159, 0), np.float32)  # as `models.explain` has it
+SEED = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateOptions:
+    """What `lineside evaluate` was asked for. `data` None: the source's own pictures."""
+
+    model: Path
+    data: Path | None
+    split: Split
+    report: Path | None
+    robust: bool
+    device: str
+    precision: Precision
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    examples: Sequence[Example]
+    pictures: Pictures
+    scores: Any  # float32 [n, classes]
+    examination: Examination
+    robustness: Robustness | None
+
+
+async def evaluate_command(request: SourceRequest, options: EvaluateOptions) -> None:
+    """Score, say, and write the report."""
+    ui, artifact = Ui(), load_artifact(options.model)
+    with ui.bars() as make:
+        examples = chosen(await _examples(request, options.data, make), artifact, options.split)
+        engine = open_engine(artifact, options.device, options.precision)
+        try:
+            scored = _scored(examples, artifact, engine, options.robust, make)
+        finally:
+            engine.close()
+        where = f"{engine.device} {engine.precision}"
+    if options.report:
+        options.report.write_text(evaluation_page(_evaluated(scored, artifact, options, where)))
+        ui.say(f"the report is {options.report}")
+    if options.as_json:
+        print(json.dumps(_json(scored, artifact, options, where), indent=2, allow_nan=False))
+    else:
+        ui.table(f"{artifact.model_id} · {options.split} · {where}", rows(scored.examination))
+        ui.say(answer(scored.examination))
+
+
+async def _examples(request: SourceRequest, data: Path | None, make: MakeBar) -> list[Example]:
+    if data is not None:
+        return labelled_set.examples(data)
+    bar = make("pictures", None)
+    return await training_examples(request, lambda done, total: bar(done, total=total))
+
+
+def chosen(examples: Sequence[Example], artifact: Artifact, split: Split) -> list[Example]:
+    """The examples of a split. DatasetError where there are none, or with labels that the model doesn't know."""
+    found = [e for e in examples if (e.split or split_of(e.part_id)) == split]
+    if not found:
+        raise DatasetError(f"there is no picture in the {split} split; splits are {', '.join(SPLITS)}")
+    names = {item.name for item in artifact.classes}
+    if strangers := sorted({e.label for e in found} - names):
+        raise DatasetError(
+            f"the pictures have labels that {artifact.model_id} has no class for: {', '.join(strangers)}; its classes"
+            f" are {', '.join(item.name for item in artifact.classes)}"
+        )
+    return found
+
+
+def rows(found: Examination) -> list[tuple[str, str]]:
+    """The table's lines."""
+    zero = found.ranking.zero_escape
+    return [
+        ("escape", shown(found.decided.escape)),
+        ("overkill", shown(found.decided.overkill)),
+        ("asked about", shown(found.unsure)),
+        ("accuracy", shown(found.decided.accuracy)),
+        ("balanced accuracy", f"{found.decided.balanced_accuracy:.2%}" if found.decided.balanced_accuracy else "n/a"),
+        ("AUROC", figure(found.ranking.auroc)),
+        ("average precision", figure(found.ranking.auprc)),
+        ("at zero escape", f"threshold {figure(zero.threshold)}, overkill {shown(zero.overkill)}"),
+        ("calibration", f"ECE {figure(found.calibration.ece)}, Brier {figure(found.calibration.brier)}"),
+    ]
+
+
+def _rule(artifact: Artifact) -> Rule:
+    return Rule(artifact.classes, artifact.any_defect_threshold, artifact.unsure_band)
+
+
+def _scored(examples: Sequence[Example], artifact: Artifact, engine: Engine, robust: bool, make: MakeBar) -> _Scored:
+    names = [item.name for item in artifact.classes]
+    bar, done = make("decoding", len(examples)), 0
+
+    def on_loaded() -> None:
+        nonlocal done
+        done += 1
+        bar(done)
+
+    pictures = load(examples, names, artifact.preprocessing, on_loaded)
+    scores = scores_by(engine, pictures.pictures, make("scoring", len(examples)))
+    by = sorted({name for example in examples for name in example.known})
+    known = {name: [example.known.get(name, "") for example in examples] for name in by}
+    found = None
+    if robust:
+        shake = make("disturbing", None)
+        found = robustness(
+            pictures.pictures,
+            pictures.labels,
+            _rule(artifact),
+            lambda shown: scores_by(engine, shown),
+            SEED,
+            lambda done, total: shake(done, total=total),
+        )
+    examination = examine(scores, pictures.labels, _rule(artifact), known)
+    return _Scored(examples, pictures, scores, examination, found)
+
+
+def _json(scored: _Scored, artifact: Artifact, options: EvaluateOptions, where: str) -> dict[str, Any]:
+    said = {"model_id": artifact.model_id, "model_sha256": artifact.sha256, "split": options.split, "engine": where}
+    more = {"robustness": scored.robustness.to_json()} if scored.robustness else {}
+    return said | scored.examination.to_json() | more
+
+
+def _evaluated(scored: _Scored, artifact: Artifact, options: EvaluateOptions, where: str) -> Evaluated:
+    bad = np.array([item.role == "defect" for item in artifact.classes])[scored.pictures.labels]
+    together, found = any_defect(scored.scores, artifact.classes), scored.examination
+
+    def mistakes(places: Sequence[int]) -> list[Mistake]:
+        return [_mistake(scored, artifact, place, float(together[place])) for place in places[:SHOWN_MISTAKES]]
+
+    return Evaluated(
+        model_id=artifact.model_id,
+        examination=found,
+        threshold=artifact.any_defect_threshold,
+        good=together[~bad].tolist(),
+        bad=together[bad].tolist(),
+        about={
+            "pictures": f"{found.total}, of the {options.split} split",
+            "from": str(options.data) if options.data else "the source's own pictures",
+            "model": f"{artifact.arch}, sha256 {artifact.sha256}",
+            "engine": where,
+        },
+        escapes=mistakes(found.escapes),
+        overkills=mistakes(found.overkills),
+        robustness=scored.robustness,
+    )
+
+
+def _mistake(scored: _Scored, artifact: Artifact, place: int, score: float) -> Mistake:
+    """The prepared picture, and where the network saw the defect that it scored highest."""
+    example, prepared = scored.examples[place], scored.pictures.pictures[place]
+    defects = [index for index, item in enumerate(artifact.classes) if item.role == "defect"]
+    strongest = artifact.classes[max(defects, key=lambda index: float(scored.scores[place][index]))].name
+    heat = heatmap(artifact, prepared, strongest)[..., None] * 0.6
+    over = prepared * (1 - heat) + HEAT_COLOUR * heat
+    return Mistake(example.part_id, example.label, score, _png(prepared), _png(over.astype(np.uint8)))
+
+
+def _png(pixels: U8) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
