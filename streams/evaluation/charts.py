@@ -20,16 +20,11 @@ def scores_chart(good: Sequence[float], bad: Sequence[float], threshold: float |
         figure = Figure(figsize=(6.4, 2.6), layout="constrained")
         axes = figure.subplots()
         bins = np.linspace(0, 1, 51).tolist()
-        for name, scores, color in (("good", good, BLUE), ("bad", bad, ORANGE)):
+        for name, scores, color, place in (("good", good, BLUE, 0.0), ("bad", bad, ORANGE, 1.0)):
             if len(scores):
                 axes.hist(scores, bins=bins, color=color, alpha=0.7, log=True)
-                axes.annotate(
-                    f"{name}, n = {len(scores)}",
-                    (float(np.median(scores)), 1.0),
-                    xycoords=("data", "axes fraction"),
-                    color=color,
-                    ha="center",
-                )
+            text = f"{name}, n = {len(scores)}"
+            axes.annotate(text, (place, 1.02), xycoords="axes fraction", color=color, ha="right" if place else "left")
         _at_threshold(axes, threshold)
         axes.set(xlim=(0, 1), xlabel="score of being bad", ylabel="pictures (log)")
         return svg_of(figure)
