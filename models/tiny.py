@@ -20,8 +20,17 @@ TINY_CLASSES = ("good", "scratch", "dent")
 TINY_TOLERANCE = {Precision.FP32: 1e-3, Precision.BF16: 0.05, Precision.FP16: 0.02}
 
 
-def tiny_artifact(model_id: str = "tiny", class_names: tuple[str, ...] = TINY_CLASSES, seed: int = 0) -> Artifact:
-    """A valid artifact whose scores differ from picture to picture. The first class is good, the others are defects."""
+def tiny_artifact(
+    model_id: str = "tiny",
+    class_names: tuple[str, ...] = TINY_CLASSES,
+    seed: int = 0,
+    threshold: float = 0.5,
+    unsure_band: float = 0.1,
+) -> Artifact:
+    """A valid artifact whose scores differ from picture to picture. The first class is good, the others are defects.
+
+    At these thresholds it rejects or asks about half of the parts, at 0.8 and 0.02 a tenth.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_network("resnet18", len(class_names))
@@ -35,11 +44,11 @@ def tiny_artifact(model_id: str = "tiny", class_names: tuple[str, ...] = TINY_CL
         model_id=model_id,
         arch="resnet18",
         classes=tuple(
-            ModelClass(name, "defect" if index else "good", 0.5 if index else None)
+            ModelClass(name, "defect" if index else "good", threshold if index else None)
             for index, name in enumerate(class_names)
         ),
         preprocessing=spec,
-        unsure_band=0.1,
+        unsure_band=unsure_band,
         tolerance=TINY_TOLERANCE,
         weights={name: value.detach().clone() for name, value in network.state_dict().items()},
         golden=Golden(pictures, scores),

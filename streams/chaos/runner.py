@@ -26,15 +26,24 @@ HEAP_MB = 512
 
 @contextlib.asynccontextmanager
 async def ground(
-    folder: Path, model_dir: Path | None = None, size: Size = Size.NORMAL, rate_per_s: float = 150.0, workers: int = 0
+    folder: Path,
+    model_dir: Path | None = None,
+    size: Size = Size.NORMAL,
+    rate_per_s: float = 150.0,
+    workers: int = 0,
+    few_rejects: bool = False,
 ) -> AsyncIterator[Ground]:
-    """A broker of its own in `folder`, and a model: the one given, else a tiny one of random weights."""
+    """A broker of its own in `folder`, and a model: the one given, else a tiny one of random weights.
+
+    It rejects or asks about half of the parts, so that every outcome occurs; with `few_rejects` a tenth, as on a line.
+    """
     if model_dir is None:
         from models.artifact import save_artifact  # torch is seconds of start-up
         from models.tiny import tiny_artifact
 
         model_dir = folder / "model"
-        await asyncio.to_thread(save_artifact, tiny_artifact(), model_dir)
+        made = tiny_artifact(threshold=0.8, unsure_band=0.02) if few_rejects else tiny_artifact()
+        await asyncio.to_thread(save_artifact, made, model_dir)
     broker = EmbeddedBroker(BrokerConfig(folder / "broker", heap_mb=HEAP_MB))
     try:
         await asyncio.to_thread(broker.start)

@@ -73,7 +73,8 @@ async def _run(folder: Path, options: ChaosOptions, faults: Sequence[Fault], ui:
     console = Console(stderr=options.as_json)
     if not console.is_terminal:
         console.width = FILE_WIDTH
-    making = ground(folder, options.model_dir, options.size, options.rate_per_s, options.workers)
+    soaks = options.soak_s is not None
+    making = ground(folder, options.model_dir, options.size, options.rate_per_s, options.workers, few_rejects=soaks)
     async with making as shared:
         if options.soak_s is not None:
             soaked = await soak(shared, SoakPlan(options.soak_s, options.workers or 2), ui.say)
