@@ -206,13 +206,11 @@ class InspectionWorker:
     def _count_unread(self) -> int:
         """Frames that are ready in Kafka and not fetched yet; sets the lag gauges on the way."""
         consumer: Any = self._faust.consumer
-        unread = 0
         for tp in consumer.assignment() - self._faust.held:
             end, committed = consumer.highwater(tp), consumer._committed_offset[tp]
             if end is not None and committed is not None:
                 self.metrics.lag.labels(tp.partition).set(max(0, end - committed))
-            unread += consumer._thread.unread(tp) or 0
-        return unread
+        return sum(self._faust.unread().values())
 
 
 def _quarantine(settings: Settings, alone: Alone | None, models: Sequence[ServingModel]) -> Quarantine:

@@ -86,4 +86,4 @@ def evaluate(
         precision=parse_precision(precision),
         as_json=as_json,
     )
-    asyncio.run(evaluate_command(SourceRequest(kind=source, folder=folder, labels=labels), options))
+    evaluate_command(SourceRequest(kind=source, folder=folder, labels=labels), options)

@@ -31,7 +31,7 @@ from streams.bus.kafka_aot import aot_arguments
 from streams.bus.kafka_config import HOST, KeyStores, java_arguments, secured_properties, server_properties
 from streams.bus.kafka_jars import Progress, ensure_jars
 from streams.bus.security_folder import ADMIN, NODE, SecurityFolder
-from streams.errors import BrokerRefusedError, BrokerUnreachableError, CallerError, LinesideError, OperatorError
+from streams.errors import BrokerUnreachableError, CallerError, LinesideError, OperatorError
 from streams.kafka_address import KafkaAddress
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -142,13 +142,16 @@ class EmbeddedBroker:
             self._reap()
 
     async def answers(self, timeout_s: float = PROBE_S) -> bool:
-        """Whether Kafka, started, says anything to a client within `timeout_s`; one that hangs is running too."""
+        """Whether Kafka, started, says anything to a client within `timeout_s`; one that hangs is running too.
+
+        True also where that can't be asked, for a file of ours that is missing: no reason to end Kafka.
+        """
         try:
             await wait_for_broker(self._own_address, timeout_s)
-        except BrokerRefusedError:  # that is an answer
-            return True
         except BrokerUnreachableError:
             return False
+        except LinesideError:  # a refusal is an answer
+            return True
         return True
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ Knows how to ask for pictures, for scores and for the page; what the figures mea
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Sequence
@@ -16,13 +17,13 @@ import numpy as np
 from PIL import Image
 
 from models import labelled_set
-from models.artifact import U8, Artifact, load_artifact
+from models.artifact import Artifact, load_artifact
 from models.dataset import SPLITS, Example, Pictures, Split, load, split_of
 from models.engines import Engine, open_engine
 from models.errors import DatasetError
 from models.evaluate import any_defect
 from models.examination import Examination, Rule, examine
-from models.explain import heatmap
+from models.explain import heatmap, overlay_png
 from models.scoring import scores_by
 from schemas.records import Precision
 from streams.commands.examples import training_examples
@@ -33,7 +34,6 @@ from streams.evaluation.page import Evaluated, Mistake, evaluation_page, figure
 from streams.evaluation.robustness import Robustness, robustness
 
 SHOWN_MISTAKES = 24  # of each kind, with their pictures
-HEAT_COLOUR = np.array((230, 159, 0), np.float32)  # as `models.explain` has it
 SEED = 1
 
 
@@ -60,11 +60,11 @@ class _Scored:
     robustness: Robustness | None
 
 
-async def evaluate_command(request: SourceRequest, options: EvaluateOptions) -> None:
-    """Score, say, and write the report."""
+def evaluate_command(request: SourceRequest, options: EvaluateOptions) -> None:
+    """Score, say, and write the report. Not for a running event loop: Ctrl-C shall end it between two batches."""
     ui, artifact = Ui(), load_artifact(options.model)
     with ui.bars() as make:
-        examples = chosen(await _examples(request, options.data, make), artifact, options.split)
+        examples = chosen(_examples(request, options.data, make), artifact, options.split)
         engine = open_engine(artifact, options.device, options.precision)
         try:
             scored = _scored(examples, artifact, engine, options.robust, make)
@@ -81,11 +81,11 @@ async def evaluate_command(request: SourceRequest, options: EvaluateOptions) -> 
         ui.say(answer(scored.examination))
 
 
-async def _examples(request: SourceRequest, data: Path | None, make: MakeBar) -> list[Example]:
+def _examples(request: SourceRequest, data: Path | None, make: MakeBar) -> list[Example]:
     if data is not None:
         return labelled_set.examples(data)
     bar = make("pictures", None)
-    return await training_examples(request, lambda done, total: bar(done, total=total))
+    return asyncio.run(training_examples(request, lambda done, total: bar(done, total=total)))
 
 
 def chosen(examples: Sequence[Example], artifact: Artifact, split: Split) -> list[Example]:
@@ -186,12 +186,13 @@ def _mistake(scored: _Scored, artifact: Artifact, place: int, score: float) -> M
     example, prepared = scored.examples[place], scored.pictures.pictures[place]
     defects = [index for index, item in enumerate(artifact.classes) if item.role == "defect"]
     strongest = artifact.classes[max(defects, key=lambda index: float(scored.scores[place][index]))].name
-    heat = heatmap(artifact, prepared, strongest)[..., None] * 0.6
-    over = prepared * (1 - heat) + HEAT_COLOUR * heat
-    return Mistake(example.part_id, example.label, score, _png(prepared), _png(over.astype(np.uint8)))
+    picture = Image.fromarray(prepared)
+    heat = Image.open(io.BytesIO(overlay_png(heatmap(artifact, prepared, strongest)))).resize(picture.size)
+    over = Image.alpha_composite(picture.convert("RGBA"), heat).convert("RGB")
+    return Mistake(example.part_id, example.label, score, _png(picture), _png(over))
 
 
-def _png(pixels: U8) -> bytes:
+def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
+    picture.save(file, "PNG")
     return file.getvalue()

@@ -206,6 +206,16 @@ async def test_one_that_hangs_runs_and_does_not_answer(own_broker: EmbeddedBroke
     assert not await own_broker.answers(0.5)
 
 
+async def test_one_that_can_not_be_asked_is_not_taken_for_one_that_hangs(
+    own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unasked(address: str, timeout_s: float) -> str:
+        raise OperatorError("the node's certificate can't be read")
+
+    monkeypatch.setattr(embedded, "wait_for_broker", unasked)
+    assert await own_broker.answers()
+
+
 def test_a_broker_that_does_not_come_up_leaves_no_process(own_broker: EmbeddedBroker) -> None:
     with pytest.raises(OperatorError, match=r"did not answer at 127\.0\.0\.1:\d+ within 0.2 s; look into"):
         own_broker.start(timeout_s=0.2)
