@@ -22,15 +22,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
+from uuid import UUID
 
 from schemas.records import PartDecided, VerdictIssued
 from streams.downstream.statistics.counts import FrameCounts, PartCounts
 from streams.downstream.statistics.triggers import CameraTriggers, Shown
+from streams.recent_ids import RecentIds
 from streams.topics import station_key
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MEMORY_S = 300  # of ids, so that copies are known, and of a silent camera's last trigger
-REMEMBERED_IDS = 8192  # a partition
 
 Station = tuple[str, str, str]
 """Plant, line, station."""
@@ -103,7 +104,7 @@ class Fold(Generic[Counts]):
         self.next_offset = 0
         self._changed: dict[Key, int] = {}
         self._new_counts: Callable[[], Counts] = counts
-        self._ids: OrderedDict[bytes, int] = OrderedDict()
+        self._ids = RecentIds()
 
     @property
     def changed(self) -> frozenset[Key]:
@@ -131,19 +132,16 @@ class Fold(Generic[Counts]):
         """Whatever lies at `offset` does not count."""
         self.next_offset = max(self.next_offset, offset + 1)
 
-    def _begin(self, offset: int, identity: bytes, at_ms: int) -> int | None:
+    def _begin(self, offset: int, identity: UUID, at_ms: int) -> int | None:
         """Advances the log to this record; its progress, or None where the record does not count."""
         if offset < self.next_offset:
             return None
         self.next_offset = offset + 1
         progress = self.progress_ms = at_ms if self.progress_ms is None else max(self.progress_ms, at_ms)
-        while self._ids and next(iter(self._ids.values())) < progress - self.rule.memory_ms:
-            self._ids.popitem(last=False)
-        if identity in self._ids:
+        known_at = self._ids.mark_of(identity.int)
+        if known_at is not None and known_at >= progress - self.rule.memory_ms:
             return None
-        self._ids[identity] = progress
-        if len(self._ids) > REMEMBERED_IDS:
-            self._ids.popitem(last=False)
+        self._ids.remember(identity.int, progress)
         return progress
 
     def _place(self, event_ms: int, at_ms: int, progress_ms: int) -> tuple[int, bool]:
@@ -183,7 +181,7 @@ class FrameFold(Fold[FrameCounts]):
             self.pass_over(offset)
             return
         at_ms = self.time_of(verdict, appended_at)
-        progress = self._begin(offset, verdict.verdict_id.bytes, at_ms)
+        progress = self._begin(offset, verdict.verdict_id, at_ms)
         if progress is None:
             return
         gateway_ms = max(0, verdict.gateway_ms or 0)
@@ -232,7 +230,7 @@ class PartFold(Fold[PartCounts]):
             self.pass_over(offset)
             return
         at_ms = self.time_of(part, appended_at)
-        progress = self._begin(offset, part.decision_id.bytes, at_ms)
+        progress = self._begin(offset, part.decision_id, at_ms)
         if progress is None:
             return
         number, late = self._place(to_ms(part.first_at), at_ms, progress)
