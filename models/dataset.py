@@ -60,7 +60,12 @@ def class_order(labels: Iterable[str], good: str) -> tuple[str, ...]:
     if good not in names or len(names) < 2:
         came = ", ".join(sorted(names)) or "none"
         raise DatasetError(f"expected pictures labelled {good!r} and of at least one defect; came labels: {came}")
-    return (good, *sorted(names - {good}, key=_natural))
+    return ordered(names, good)
+
+
+def ordered(names: Iterable[str], good: str) -> tuple[str, ...]:
+    """The good class first, then the others in natural order: 1, 2, 10."""
+    return (good, *sorted(set(names) - {good}, key=_natural))
 
 
 def split_of(part_id: str) -> Split:

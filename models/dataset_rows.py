@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where a model found a defect, in pixels of the upright picture, within it."""
+    """Where a model found a defect, or a person drew one (score 1), in pixels of the upright picture, within it."""
 
     label: str
     score: float
@@ -28,9 +28,12 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One labelled picture: a row of the manifest. `part_id` is the picture's own digest where no part is known.
+    """One labelled picture: a row of the manifest. What is None was not known.
 
-    `label_from` says how the label came about: `found good`, `confirmed` (the model's own) or `corrected`.
+    `part_id` is what keeps pictures together in one split: the part, else its lot, else its day, else the picture's own
+    digest. `label_from` says how the label came about: `source` (pictures came with it), `found good`, `confirmed` (the
+    model's own) or `corrected`. `probability` is what experts say of a defect, 0 to 1, `source_file` the name that the
+    picture had where it came from.
     """
 
     file: str
@@ -42,29 +45,33 @@ class Item:
     split: str
     part_id: str
     label_from: str
-    outcome_id: str
-    labelled_at: datetime
-    reviews: int
-    sample_id: str
-    verdict_id: str
-    frame_id: str
-    plant: str
-    line: str
-    station: str
-    camera: str
-    sku: str
-    pass_no: int
-    strategy: str
-    inclusion_probability: float
-    why: str
-    predicted_label: str | None
-    score: float | None
-    model_id: str | None
-    recipe_version: int | None
     near_hash: str | None
-    inspected_at: datetime
-    selected_at: datetime
     boxes: tuple[Box, ...]
+    source_file: str | None = None
+    probability: float | None = None
+    lot_id: str | None = None
+    captured_at: datetime | None = None
+    plant: str | None = None
+    line: str | None = None
+    station: str | None = None
+    camera: str | None = None
+    sku: str | None = None
+    pass_no: int = 1
+    outcome_id: str | None = None
+    labelled_at: datetime | None = None
+    reviews: int = 0
+    sample_id: str | None = None
+    verdict_id: str | None = None
+    frame_id: str | None = None
+    strategy: str | None = None
+    inclusion_probability: float | None = None
+    why: str | None = None
+    predicted_label: str | None = None
+    score: float | None = None
+    model_id: str | None = None
+    recipe_version: int | None = None
+    inspected_at: datetime | None = None
+    selected_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +83,16 @@ class Conflict:
     pixel_sha256: str
     why: str
     labels: tuple[str, ...]
-    outcome_ids: tuple[str, ...]
-    sample_id: str
-    verdict_id: str
     part_id: str
-    plant: str
-    line: str
-    station: str
-    sku: str
-    inspected_at: datetime
+    outcome_ids: tuple[str, ...] = ()
+    source_file: str | None = None
+    sample_id: str | None = None
+    verdict_id: str | None = None
+    plant: str | None = None
+    line: str | None = None
+    station: str | None = None
+    sku: str | None = None
+    inspected_at: datetime | None = None
 
 
 Row = TypeVar("Row", Item, Conflict)

@@ -24,7 +24,7 @@ def to_coco(found: LabelledSet, split: str) -> dict[str, Any]:
                 "file_name": item.file,
                 "width": item.width,
                 "height": item.height,
-                "date_captured": item.inspected_at.isoformat(),
+                "date_captured": at.isoformat() if (at := item.captured_at or item.inspected_at) else None,
                 "label": item.label,
                 "part_id": item.part_id,
             }

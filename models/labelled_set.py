@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from models.artifact_files import parse_json
-from models.dataset import SPLITS, Example, Split, split_of
+from models.dataset import SPLITS, Example, Split, ordered, split_of
 from models.dataset_rows import Conflict, Item, from_parquet, to_parquet
 from models.errors import DatasetError
 from models.preprocess import EncodedImage
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)  # 1 had fewer columns, and no class order
 INFO, MANIFEST, CONFLICTS = "dataset.json", "manifest.parquet", "conflicts.parquet"
 IMAGES, SECOND_LOOK = "images", "second_look"
 _CLASS = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"  # as a model's artifact wants it, and never `.` or `..`
@@ -40,19 +41,22 @@ _PLACE = re.compile(rf"{IMAGES}/({_CLASS})/{_FILE}|{SECOND_LOOK}/{_FILE}")
 class Info:
     """What `dataset.json` says. `good` is the class of good parts, `tool_version` the Lineside that built it.
 
-    `sources` are the offsets behind the last event read, by topic and partition; `left_out` counts samples by why.
+    `classes` is the order of classes that every model of this data set has: the good one, then defects in natural order
+    (2 before 10). `sources` are the offsets behind the last event read, by topic and partition, or the folder and the
+    table that pictures came from; `left_out` counts pictures by why.
     """
 
     version: str
     name: str
     good: str
+    classes: tuple[str, ...] = ()
     tool_version: str
     content_sha256: str
     manifest_sha256: str
     conflicts_sha256: str
     counts: Mapping[str, Any]
     left_out: Mapping[str, int]
-    sources: Mapping[str, Mapping[str, int]]
+    sources: Mapping[str, Any]
     since: str | None
     until: str | None
 
@@ -65,7 +69,7 @@ class About:
     good: str
     tool_version: str
     left_out: Mapping[str, int]
-    sources: Mapping[str, Mapping[str, int]]
+    sources: Mapping[str, Any]
     since: str | None
     until: str | None
 
@@ -94,10 +98,12 @@ def second_look_place(sha256: str, extension: str) -> str:
     return _place(f"{SECOND_LOOK}/{sha256}.{extension}")
 
 
-def home_of(part_id: str | None, image_sha256: str) -> tuple[str, Split]:
-    """The part that a picture counts for and its split, as training does it."""
-    part = part_id or image_sha256
-    return part, split_of(part)
+def home_of(
+    part_id: str | None, image_sha256: str, lot_id: str | None = None, day: str | None = None
+) -> tuple[str, Split]:
+    """What a picture belongs to, and its split: the part, else its lot, else its day, else the picture alone."""
+    home = part_id or (f"lot {lot_id}" if lot_id else None) or (f"day {day}" if day else None) or image_sha256
+    return home, split_of(home)
 
 
 @contextlib.contextmanager
@@ -128,9 +134,10 @@ def write(directory: Path, scratch: Path, items: Sequence[Item], conflicts: Sequ
     """Writes a data set whole or not at all; writing the same again changes nothing.
 
     `scratch` is the `scratch_beside` of this directory and holds each row's picture (`keep`): pictures are moved.
-    DatasetError where the directory holds another version.
+    DatasetError where the directory holds another version, or pictures of a part are in different splits.
     """
     directory = directory.resolve()
+    _refuse_torn(items)
     items = sorted(items, key=lambda item: item.sha256)
     conflicts = sorted(conflicts, key=lambda conflict: conflict.sha256)
     tables = {MANIFEST: to_parquet(Item, items), CONFLICTS: to_parquet(Conflict, conflicts)}
@@ -140,6 +147,7 @@ def write(directory: Path, scratch: Path, items: Sequence[Item], conflicts: Sequ
         content_sha256=content,
         manifest_sha256=hashlib.sha256(tables[MANIFEST]).hexdigest(),
         conflicts_sha256=hashlib.sha256(tables[CONFLICTS]).hexdigest(),
+        classes=ordered({item.label for item in items}, about.good),
         counts=_counts(items) | {"conflicts": len(conflicts)},
         **{f.name: getattr(about, f.name) for f in fields(About)},
     )
@@ -161,6 +169,17 @@ def write(directory: Path, scratch: Path, items: Sequence[Item], conflicts: Sequ
     return made
 
 
+def _refuse_torn(items: Sequence[Item]) -> None:
+    homes: dict[str, set[str]] = {}
+    for item in items:
+        homes.setdefault(item.part_id, set()).add(item.split)
+    if torn := next((part for part, splits in homes.items() if len(splits) > 1), None):
+        raise DatasetError(
+            f"pictures of part {torn} are in the splits {', '.join(sorted(homes[torn]))}; all pictures of a part "
+            "belong to one: leave the split column out, or split by part"
+        )
+
+
 def is_dataset(directory: Path) -> bool:
     return (directory / INFO).is_file() and (directory / MANIFEST).is_file()
 
@@ -171,9 +190,9 @@ def read(directory: Path) -> LabelledSet:
         raise DatasetError(f"{directory} holds no data set: expected a directory as `lineside dataset build` makes it")
     try:
         facts: Any = parse_json(INFO, (directory / INFO).read_bytes())
-        if facts.pop("format") != FORMAT:
+        if facts.pop("format") not in READABLE:
             raise DatasetError(f"{directory / INFO} has another format than {FORMAT}; build the data set again")
-        info = Info(**facts)
+        info = Info(**facts | {"classes": tuple(facts.get("classes", ()))})
         manifest = _unchanged(directory, MANIFEST, info.manifest_sha256)
         conflicts = _unchanged(directory, CONFLICTS, info.conflicts_sha256)
         found = LabelledSet(info, tuple(from_parquet(Item, manifest)), tuple(from_parquet(Conflict, conflicts)))
@@ -191,15 +210,23 @@ def examples(directory: Path) -> list[Example]:
     """A data set as training takes it, with its splits; DatasetError where there is none or a picture is missing."""
     found = []
     for item in read(directory).items:
-        try:
-            data = (directory / item.file).read_bytes()
-        except OSError as error:
-            raise DatasetError(f"the picture {item.file} of {directory} can't be read: {error.strerror}") from error
-        image = EncodedImage(data, "UNKNOWN", item.width, item.height, sha256=item.sha256)
+        encoded = image(directory, item)
         split = next(name for name in SPLITS if name == item.split)
-        known = {"line": f"{item.plant}/{item.line}", "SKU": item.sku, "camera": item.camera, "why": item.strategy}
-        found.append(Example(image=image, label=item.label, part_id=item.part_id, split=split, known=known))
+        line = f"{item.plant}/{item.line}" if item.plant and item.line else None
+        about = {"line": line, "SKU": item.sku, "camera": item.camera, "why": item.strategy}
+        known = {name: value for name, value in about.items() if value is not None}
+        found.append(Example(image=encoded, label=item.label, part_id=item.part_id, split=split, known=known))
     return found
+
+
+def image(directory: Path, row: Item | Conflict) -> EncodedImage:
+    """The picture of a row that `read` gave. DatasetError where its file is gone; decoding finds it changed."""
+    try:
+        data = (directory / row.file).read_bytes()
+    except OSError as error:
+        raise DatasetError(f"the picture {row.file} of {directory} can't be read: {error.strerror}") from error
+    size = (row.width, row.height) if isinstance(row, Item) else (0, 0)
+    return EncodedImage(data, "UNKNOWN", *size, sha256=row.sha256)
 
 
 @contextlib.contextmanager
@@ -224,7 +251,7 @@ def _unchanged(directory: Path, name: str, sha256: str) -> bytes:
 
 
 def _counts(items: Sequence[Item]) -> dict[str, Any]:
-    by = {name: Counter(getattr(item, name) for item in items) for name in ("label", "split", "strategy")}
+    by = {name: Counter(getattr(item, name) or "unknown" for item in items) for name in ("label", "split", "strategy")}
     return {"pictures": len(items), **{f"by_{name}": dict(sorted(found.items())) for name, found in by.items()}}
 
 

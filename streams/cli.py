@@ -14,6 +14,7 @@ from streams import (
     cli_broker,
     cli_chaos,
     cli_compare,
+    cli_dataset,
     cli_deadletters,
     cli_downstream,
     cli_health,
@@ -231,7 +232,7 @@ def worker(
 
 
 OTHERS = (
-    *(cli_topics, cli_broker, cli_downstream, cli_pages, cli_history, cli_replay),
+    *(cli_topics, cli_broker, cli_downstream, cli_dataset, cli_pages, cli_history, cli_replay),
     *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos, cli_models),
 )
 for others in OTHERS:

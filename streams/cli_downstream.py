@@ -1,9 +1,8 @@
-"""`lineside parts|statistics|sampler|dataset`: what works on verdicts. Parse and delegate only."""
+"""`lineside parts|statistics|sampler`: what works on verdicts. Parse and delegate only."""
 
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,15 +13,6 @@ from streams.commands.options import ensure_data_dir, with_settings
 from streams.settings import Settings
 
 app = typer.Typer()
-dataset = typer.Typer(no_args_is_help=True, help="Data sets from samples and what people decided about them.")
-app.add_typer(dataset, name="dataset")
-
-DataSetDir = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the data set.")]
-
-
-class ExportFormat(StrEnum):
-    COCO = "coco"
-    LABEL_STUDIO = "label-studio"
 
 
 @app.command()
@@ -84,46 +74,3 @@ def sampler(
         once=once, since=since, until=until, dry_run=dry_run, as_json=as_json, seed=seed, model_dir=model
     )
     asyncio.run(run_sampler(settings, options, announcer("sampling; Ctrl-C stops", ready_file)))
-
-
-@dataset.command("build")
-@with_settings()
-def dataset_build(
-    settings: Settings,
-    directory: DataSetDir,
-    since: Annotated[
-        str | None, typer.Option(help="Samples selected from this time on, or time ago such as 30d. Default: all.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Samples and decisions before this time, or time ago such as 1d. Default: all.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the data set. Default: the directory's.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Build a versioned data set: pictures in a folder for each class, and a manifest in Parquet.
-
-    The version is the digest of the content: the same topics give the same one, and no version is overwritten. Pictures
-    that people disagree about are left out, and listed in conflicts.parquet for a second look. Example:
-    `lineside dataset build flanges-1 --until 2026-03-01T00:00Z`, then `lineside train --data flanges-1`.
-    """
-    from streams.commands.dataset import BuildOptions, build_dataset
-
-    build_dataset(settings, BuildOptions(directory=directory, since=since, until=until, name=name, as_json=as_json))
-
-
-@dataset.command("export")
-@with_settings()
-def dataset_export(
-    settings: Settings,
-    directory: DataSetDir,
-    format_: Annotated[ExportFormat, typer.Option("--format", help="Which tool's files.")],
-    as_json: Json = False,
-) -> None:
-    """Write a data set's files for another tool, beside its pictures.
-
-    `coco`: one file for each split. `label-studio`: tasks, the tasks of the second look, and the labelling interface;
-    its local storage must be DIR. Example: `lineside dataset export flanges-1 --format coco`.
-    """
-    from streams.commands.dataset import export_dataset
-
-    export_dataset(directory, format_, as_json)

@@ -22,7 +22,9 @@ Watch = Annotated[bool, typer.Option(help="Go on with files that appear in the f
 NamePattern = Annotated[
     str | None, typer.Option(help="What file names say, such as '{sku}_{part_id}_{view}.{ext}'. Default: nothing.")
 ]
-Labels = Annotated[str | None, typer.Option(help="'folders' (sub-folder = label), or a CSV of file,label.")]
+Labels = Annotated[
+    str | None, typer.Option(help="'folders' (sub-folder = label), a CSV of file,label, or a .json in COCO's format.")
+]
 Skip = Annotated[bool, typer.Option(help="Count files whose name does not match, instead of stopping.")]
 Rate = Annotated[float, typer.Option(min=0, help="Parts a second; 0 is as fast as possible.")]
 Burst = Annotated[int, typer.Option(min=1, help="Parts that come at once, at the same mean rate.")]

@@ -158,7 +158,8 @@ class FolderSource:
         told = pattern.match(PurePosixPath(name)) if pattern else {}
         if told is None:
             raise ValueError(f"its name does not match {pattern.text if pattern else ''!r}")
-        shot = self._described(PurePosixPath(name), (self.folder / name).read_bytes(), told, seen_s)
+        known = {**self.options.labels.told(PurePosixPath(name)), **told}
+        shot = self._described(PurePosixPath(name), (self.folder / name).read_bytes(), known, seen_s)
         check(shot)
         return shot
 

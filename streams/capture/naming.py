@@ -13,7 +13,7 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, Protocol
 
 from streams.errors import CallerError
 
@@ -22,6 +22,10 @@ _NAMES: Final = ("plant", "line", "station", "camera", "sku")  # parts of Kafka 
 _NUMBERS: Final = ("pass_no", "view", "views")
 _TEXTS: Final = ("part_id", "lot_id", "order_id", "label")
 PLACEHOLDERS: Final = (*_NAMES, *_NUMBERS, *_TEXTS, "ext", "_")
+TELLING: Final = (*_NAMES, *_NUMBERS, "part_id", "lot_id", "order_id")
+"""What a table may say of a picture, and its name."""
+FOR_SETS: Final = ("split", "probability", "captured_at")
+"""What a table may say for data sets alone: the split, experts' probability of a defect, and an ISO 8601 time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,21 @@ class FolderLabels:
     def of(self, path: PurePosixPath) -> str | None:
         return path.parts[-2] if len(path.parts) > 1 else None
 
+    def told(self, path: PurePosixPath) -> Mapping[str, str]:
+        """What else is known of a picture, by placeholder: nothing."""
+        return {}
+
 
 class CsvLabels:
-    """Labels from a CSV with the columns `file` (path relative to the source's folder, or a bare name) and `label`."""
+    """Labels from a CSV with the columns `file` (path relative to the source's folder, or a bare name) and `label`.
+
+    Columns named as placeholders, such as part_id, lot_id and sku, tell more of a picture; so do those of `FOR_SETS`.
+    """
 
     def __init__(self, file: Path) -> None:
         """Reads all of it; CallerError for a table that can't be read, lacks a column or names a file twice."""
         self._labels: dict[str, str] = {}
+        self._told: dict[str, dict[str, str]] = {}
         try:
             with file.open(newline="", encoding="utf-8-sig") as text:
                 table = csv.DictReader(text)
@@ -112,9 +124,14 @@ class CsvLabels:
         name = PurePosixPath(name).as_posix()
         if self._labels.setdefault(name, label) != label:
             raise CallerError(f"{file}, line {line}: {name} has two labels, {self._labels[name]!r} and {label!r}")
+        self._told[name] = {key: row[key] or "" for key in (*TELLING, *FOR_SETS) if row.get(key)}
 
     def of(self, path: PurePosixPath) -> str | None:
         return self._labels.get(path.as_posix()) or self._labels.get(path.name)
+
+    def told(self, path: PurePosixPath) -> Mapping[str, str]:
+        """What else the table says of a picture, by column."""
+        return self._told.get(path.as_posix()) or self._told.get(path.name) or {}
 
 
 class NoLabels:
@@ -123,5 +140,16 @@ class NoLabels:
     def of(self, path: PurePosixPath) -> str | None:
         return None
 
+    def told(self, path: PurePosixPath) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
 
-Labels = FolderLabels | CsvLabels | NoLabels
+
+class Labels(Protocol):
+    """What is known of the pictures of a folder, by their paths in it."""
+
+    def of(self, path: PurePosixPath) -> str | None:
+        """The label; None where there is none."""
+
+    def told(self, path: PurePosixPath) -> Mapping[str, str]:
+        """More, by the names of `TELLING` and `FOR_SETS`."""

@@ -1,12 +1,15 @@
-"""`lineside dataset build|export`: a versioned data set from samples and decisions, and files for other tools."""
+"""`lineside dataset build|export`: a versioned data set from samples and decisions or from labelled pictures, and files
+for other tools.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,10 +17,13 @@ from typing import Any
 from models.dataset import SPLITS
 from models.errors import DatasetError
 from models.label_exports import label_studio_config, to_coco, to_label_studio, to_second_look
-from models.labelled_set import Info, LabelledSet, read, scratch_beside
+from models.labelled_set import About, Info, LabelledSet, read, scratch_beside, write
 from streams.bus.admin import require_topics
 from streams.commands.sampler import parse_time, shown_value
+from streams.commands.sources import SourceKind, SourceRequest, folder_source
 from streams.commands.ui import Advance, Ui
+from streams.datasets.building import Collection
+from streams.datasets.offers import Offered, elpv_offers, folder_offers, in_turn
 from streams.downstream.sampling.dataset import Choice, Gathered, build, gather
 from streams.errors import CallerError
 from streams.settings import Settings
@@ -36,6 +42,37 @@ class BuildOptions:
     as_json: bool = False
 
 
+def build_from(request: SourceRequest, options: BuildOptions) -> None:
+    """Build from pictures that come with labels, and report. Not for a running event loop: Ctrl-C shall end it."""
+    ui = Ui()
+    with scratch_beside(options.directory) as scratch, ui.bars() as make:
+        collection, bar = Collection(scratch), make("pictures", None)
+        for done, offered in enumerate(_offers(request), 1):
+            collection.take(offered)
+            bar(done)
+        items, conflicts = collection.rows()
+        if not any(item.label == request.good for item in items):
+            found = ", ".join(sorted({item.label for item in items})) or "none"
+            raise CallerError(f"no picture is labelled {request.good!r}; name good parts with --good. Labels: {found}")
+        about = About(
+            name=options.name or options.directory.resolve().name,
+            good=request.good,
+            tool_version=version("lineside"),
+            left_out=dict(sorted(collection.left_out.items())),
+            sources={request.kind.value: {"labels": request.labels}},
+            since=None,
+            until=None,
+        )
+        info = write(options.directory, scratch, items, conflicts, about)
+    report_dataset(options.directory, info, options.as_json)
+
+
+def _offers(request: SourceRequest) -> Iterator[Offered]:
+    if request.kind is SourceKind.ELPV:
+        return elpv_offers()
+    return in_turn(folder_offers(folder_source(request)))
+
+
 def build_dataset(settings: Settings, options: BuildOptions) -> None:
     """Build and report. Not for a running event loop: Ctrl-C shall end it between two pictures."""
     name = options.name or options.directory.resolve().name
@@ -52,7 +89,7 @@ def build_dataset(settings: Settings, options: BuildOptions) -> None:
         gathered = asyncio.run(_gathered(settings, choice, progress))
         store = FrameStore(settings.frame_store_url)
         info = build(options.directory, scratch, gathered, choice, store, progress)
-    _report(ui, options.directory, info, options.as_json)
+    report_dataset(options.directory, info, options.as_json)
 
 
 def export_dataset(directory: Path, format_: str, as_json: bool) -> None:
@@ -102,7 +139,9 @@ async def _gathered(settings: Settings, choice: Choice, progress: Any) -> Gather
     return await gather(settings, choice, progress)
 
 
-def _report(ui: Ui, directory: Path, info: Info, as_json: bool) -> None:
+def report_dataset(directory: Path, info: Info, as_json: bool) -> None:
+    """Say what a data set holds."""
+    ui = Ui()
     if as_json:
         print(json.dumps({"directory": str(directory), **dataclasses.asdict(info)}, indent=2))
         return

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from streams.capture.coco import CocoLabels
 from streams.capture.elpv import ElpvSource
 from streams.capture.folder import FolderOptions, FolderSource
-from streams.capture.naming import CsvLabels, FolderLabels, NamePattern, NoLabels
+from streams.capture.naming import CsvLabels, FolderLabels, Labels, NamePattern, NoLabels
 from streams.capture.source import Camera, Shot, Source
 from streams.capture.synthetic import SyntheticOptions, SyntheticSource
 from streams.errors import CallerError
@@ -37,7 +38,8 @@ class SourceRequest:
     sku: str = "default"
     views: int = 1
     name_pattern: str | None = None
-    labels: str | None = None  # "folders", or a CSV file
+    labels: str | None = None  # "folders", a CSV file, or a JSON file in COCO's format
+    good: str = "good"  # the label of good parts
     skip_mismatches: bool = False
     synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
 
@@ -91,12 +93,14 @@ def folder_source(request: SourceRequest) -> FolderSource:
         skip_mismatches=request.skip_mismatches,
         watch=request.watch,
         journal=request.journal,
-        labels=_labels(request.labels),
+        labels=_labels(request.labels, request.good),
     )
     return FolderSource(request.folder, options)
 
 
-def _labels(text: str | None) -> NoLabels | FolderLabels | CsvLabels:
+def _labels(text: str | None, good: str) -> Labels:
     if text is None:
         return NoLabels()
-    return FolderLabels() if text == "folders" else CsvLabels(Path(text))
+    if text == "folders":
+        return FolderLabels()
+    return CocoLabels(Path(text), good) if text.lower().endswith(".json") else CsvLabels(Path(text))

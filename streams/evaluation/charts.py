@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from models.evaluate import Rate
 from models.measures import Bin
-from streams.replay.charts import BLUE, GREY, ORANGE, STYLE, svg_of
+from streams.reports.svg import BLUE, GREY, ORANGE, STYLE, svg_of
 
 
 def scores_chart(good: Sequence[float], bad: Sequence[float], threshold: float | None) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from models.examination import Examination
 from models.measures import Figure
 from streams.evaluation.answer import answer, shown, what_would_change_it
 from streams.evaluation.charts import reliability_chart, robustness_chart, scores_chart
 from streams.evaluation.robustness import Robustness
+from streams.reports.page import render
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +41,21 @@ class Evaluated:
 
 def evaluation_page(found: Evaluated) -> str:
     """The report."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("streams.evaluation", "pages"), PackageLoader("streams.replay", "pages")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters |= {"rate": shown, "figure": figure, "png": _png, "share": lambda value: f"{value:.2%}"}
     e = found.examination
-    return str(
-        environment.get_template("evaluation.html.jinja").render(
-            found=found,
-            e=e,
-            answer=answer(e),
-            change=what_would_change_it(e),
-            scores=scores_chart(found.good, found.bad, found.threshold),
-            reliability=reliability_chart(e.calibration.bins, e.total),
-            robust=robustness_chart(found.robustness.rates, found.robustness.pictures) if found.robustness else "",
-        )
+    return render(
+        "streams.evaluation",
+        "evaluation.html.jinja",
+        {"rate": shown, "figure": figure},
+        found=found,
+        e=e,
+        answer=answer(e),
+        change=what_would_change_it(e),
+        scores=scores_chart(found.good, found.bad, found.threshold),
+        reliability=reliability_chart(e.calibration.bins, e.total),
+        robust=robustness_chart(found.robustness.rates, found.robustness.pictures) if found.robustness else "",
     )
 
 
 def figure(value: Figure, digits: int = 4) -> str:
     """The number, or why there is none."""
     return f"{value.value:.{digits}f}" if value.value is not None else f"n/a: {value.why}"
-
-
-def _png(data: bytes) -> Any:
-    return "data:image/png;base64," + base64.b64encode(data).decode()

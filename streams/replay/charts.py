@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,15 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from streams.replay.whatif import Point
-
-STYLE: Any = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "lineside",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b7280"  # Okabe and Ito
+from streams.reports.svg import BLUE, GREY, ORANGE, STYLE, svg_of
 
 
 def shift_chart(shifts: Sequence[float], a: str, b: str) -> str:
@@ -58,10 +48,3 @@ def curve_chart(points: Sequence[Point], name: str, present: float | None) -> st
         axes.set(xlim=(0, 1.12), ylim=(0, 1), xlabel=f"threshold of {name}", ylabel="share")
         axes.set_title(f"Escape and overkill, n = {n}", loc="left", fontsize=9)
         return svg_of(figure)
-
-
-def svg_of(figure: Figure) -> str:
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    text = file.getvalue()
-    return text[text.index("<svg") :]

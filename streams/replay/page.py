@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from schemas.records import Estimate
 from streams.replay.charts import curve_chart, shift_chart
 from streams.replay.comparison import Comparison
 from streams.replay.decided import Pair
 from streams.replay.whatif import Point
+from streams.reports.page import png_source, render
 
 PictureOf = Callable[[Pair], bytes | str]
 """The PNG of a frame, or a sentence why there is none."""
@@ -96,12 +94,9 @@ def _shown(pair: Pair, picture_of: PictureOf) -> Shown:
     picture = picture_of(pair)
     if isinstance(picture, str):
         return Shown(pair, "", picture)
-    return Shown(pair, "data:image/png;base64," + base64.b64encode(picture).decode(), "")
+    return Shown(pair, png_source(picture), "")
 
 
 def _page(name: str, **values: Any) -> str:
-    environment = Environment(
-        loader=PackageLoader("streams.replay", "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"share": share, "estimate": estimate, "interval": interval, "p": p_value}
-    return str(environment.get_template(name).render(values))
+    filters: dict[str, Callable[..., Any]] = {"share": share, "estimate": estimate, "interval": interval, "p": p_value}
+    return render("streams.replay", name, filters, **values)
