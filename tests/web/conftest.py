@@ -5,8 +5,10 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from fastapi import FastAPI
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
@@ -34,8 +36,15 @@ def run_web(chromium: Browser) -> Iterator[RunWeb]:
         yield run
 
 
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of pages share one event loop, because they share a browser that lives on it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
     """The Chromium that CHROMIUM names, else the one on the path."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
@@ -46,7 +55,15 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def chromium(browser: Browser) -> AsyncIterator[Browser]:
+    """The browser, in which nothing is open."""
+    yield browser
+    for context in browser.contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def touch_screen(chromium: Browser) -> AsyncIterator[BrowserContext]:
     """A browser as a station has it: 1024x768. What a page logs as an error, or asks of other hosts, fails the test."""
     context = await chromium.new_context(viewport={"width": 1024, "height": 768})

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 from fastapi import FastAPI
 from playwright.async_api import BrowserContext, Dialog, Locator, Page, expect
 
@@ -144,7 +145,7 @@ class Plant:
             await asyncio.gather(*[await publisher.send(topic, r, key=key, partition=0) for r in records])
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def plant(bootstrap: str, topic_prefix: str, tmp_path: Path) -> Plant:
     settings = Settings(bootstrap_servers=bootstrap, topic_prefix=topic_prefix, data_dir=tmp_path, partitions=2)
     await ensure_topics(bootstrap, topic_specs(settings))

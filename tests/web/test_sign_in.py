@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from nicegui import Client, ui
 from playwright.async_api import BrowserContext, Page, expect
 
@@ -40,7 +41,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def users_file(settings: Settings) -> Path:
     path = settings.data_dir / "users.json"
     users = Users(path, no_audit, "a test")
@@ -80,7 +81,7 @@ def add_page(decisions: list[str]) -> None:
                 ui.label().bind_text_from(comment, "value", lambda text: f"echo {text}").classes("ls-muted")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(run_web, settings, users_file, clock, touch_screen: BrowserContext, decisions) -> AsyncIterator[Page]:
     web = shell.make_web(settings, Access(users_file, clock=clock), "Lineside")
     add_page(decisions)

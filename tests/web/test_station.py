@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import BrowserContext, Dialog, Page, expect
 
 from schemas.records import AuditEntry, ReworkFinding
@@ -38,7 +39,7 @@ WORKED_OFF = {"1r": ReworkFinding.CONFIRMED, "2a": ReworkFinding.FALSE_REJECT, "
 WORKED_OFF |= {"1s": ReworkFinding.CONFIRMED, "44": ReworkFinding.NOT_FOUND}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def line(bootstrap: str, topic_prefix: str, tmp_path: Path) -> Line:
     return await new_line(bootstrap, topic_prefix, tmp_path)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from schemas.records import ReworkFinding
@@ -23,7 +24,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def line(bootstrap: str, topic_prefix: str, tmp_path: Path) -> Line:
     return await new_line(bootstrap, topic_prefix, tmp_path)
 

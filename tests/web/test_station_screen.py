@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
 from streams.topics import DEFECTS
@@ -27,7 +28,7 @@ TOO_SMALL = """(least) => [...document.querySelectorAll("button, a, input, texta
   .map(([name, box]) => `${name.trim()}: ${box.width} x ${box.height}`)"""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def line(bootstrap: str, topic_prefix: str, tmp_path: Path) -> Line:
     return await new_line(bootstrap, topic_prefix, tmp_path)
 
