@@ -10,6 +10,7 @@ import typer
 
 from streams.cli_options import Json, ReadyFile, announcer
 from streams.commands.options import ensure_data_dir, with_settings
+from streams.heap import stay_small
 from streams.settings import Settings
 
 app = typer.Typer()
@@ -25,6 +26,8 @@ def parts(settings: Settings, ready_file: ReadyFile = None) -> None:
     """
     from streams.commands.parts import run_parts
 
+    ensure_data_dir(settings)
+    stay_small()
     asyncio.run(run_parts(settings, announcer("deciding parts; Ctrl-C stops", ready_file)))
 
 
@@ -37,6 +40,8 @@ def statistics(settings: Settings, ready_file: ReadyFile = None) -> None:
     """
     from streams.commands.statistics import run_statistics
 
+    ensure_data_dir(settings)
+    stay_small()
     asyncio.run(run_statistics(settings, announcer("counting; Ctrl-C stops", ready_file)))
 
 
@@ -73,4 +78,5 @@ def sampler(
     options = SamplerOptions(
         once=once, since=since, until=until, dry_run=dry_run, as_json=as_json, seed=seed, model_dir=model
     )
+    stay_small()
     asyncio.run(run_sampler(settings, options, announcer("sampling; Ctrl-C stops", ready_file)))

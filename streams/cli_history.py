@@ -11,6 +11,7 @@ import typer
 from streams.cli_options import Json, ReadyFile, announcer
 from streams.commands.options import ensure_data_dir, with_settings
 from streams.errors import CallerError
+from streams.heap import stay_small
 from streams.settings import Settings
 
 app = typer.Typer()
@@ -46,6 +47,7 @@ def archive(
     if verify:
         raise typer.Exit(0 if asyncio.run(verify_archive(settings, as_json)) else 1)
     ensure_data_dir(settings)
+    stay_small()
     asyncio.run(run_archive(settings, once, as_json, announcer("archiving; Ctrl-C stops", ready_file)))
 
 

@@ -10,6 +10,7 @@ import typer
 
 from streams.cli_options import Json, Port, ReadyFile, announcer
 from streams.commands.options import ensure_data_dir, with_settings
+from streams.heap import stay_small
 from streams.settings import Settings
 
 app = typer.Typer()
@@ -82,6 +83,7 @@ def dashboard(
 
     ensure_data_dir(settings)
     options = DashboardOptions(Binding(host, port, certificate, key))
+    stay_small()
     asyncio.run(run_dashboard(settings, options, announcer("dashboard at {address}; Ctrl-C stops", ready_file)))
 
 

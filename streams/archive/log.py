@@ -83,10 +83,12 @@ class TopicLog:
         return Due(period, stretches, {p: max(0, bounds[p][0] - done.get(p, bounds[p][0])) for p in bounds})
 
     @contextlib.asynccontextmanager
-    async def reading(self, stretches: Mapping[int, tuple[int, int]]) -> AsyncIterator[AsyncGenerator[list[Raw]]]:
-        """The raw records of stretches, in order of append time."""
+    async def reading(
+        self, stretches: Mapping[int, tuple[int, int]], lookback: int = LOOKBACK
+    ) -> AsyncIterator[AsyncGenerator[list[Raw]]]:
+        """The raw records of stretches, in order of append time, with `lookback` before each."""
         async with (
-            read_offsets(self._bootstrap, self.name, stretches, LOOKBACK) as reading,
+            read_offsets(self._bootstrap, self.name, stretches, lookback) as reading,
             contextlib.aclosing(reading.chunks()) as chunks,
         ):
             yield chunks

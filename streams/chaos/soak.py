@@ -27,9 +27,9 @@ from streams.commands.children import Child
 SAMPLE_S = 5.0
 KILL_EVERY_S = 60.0
 MIB = 1 << 20
-SETTINGS = {"archive_period_s": 30, "window_s": 60, "lateness_s": 120}
+SETTINGS = {"archive_period_s": 120, "window_s": 60, "lateness_s": 120}
 """As on a line, but for the archive. In steps of 2 s, as faults have them, half an hour is fifteen hours of windows and
-a month of the archive's periods."""
+a month of the archive's periods, each of which looks back on a thousand records a partition."""
 DOWNSTREAM = ("parts", "statistics", "dashboard", "archive")
 VICTIMS = ("archive",)  # beside the workers that may be killed
 

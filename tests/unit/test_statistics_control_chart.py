@@ -18,6 +18,7 @@ from streams.downstream.statistics.control_chart import (
     TWO_OF_THREE_BEYOND_2_SIGMA,
     PChart,
     Sample,
+    newest_point,
     p_chart,
 )
 from tests.line_stats import START
@@ -169,3 +170,9 @@ def test_charts_and_intervals_load_nothing_more_than_was_loaded_before_the_work(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=40))
+def test_the_newest_point_is_the_last_one_of_the_chart(counts: list[tuple[int, int]]) -> None:
+    samples = [Sample(START + timedelta(minutes=i), max(pair), min(pair)) for i, pair in enumerate(counts)]
+    assert newest_point(samples) == p_chart(samples).points[-1]

@@ -41,6 +41,9 @@ OF_ZONES = (
 )
 """Zone in sigma, how many points, of how many in a row, the rule."""
 TREND = 6
+LONGEST_RUN = max(TREND, *(among for _, _, among, _ in OF_ZONES))
+"""Points that a rule looks at, at most."""
+REMEMBERED = 1024  # counts whose place is known: a day's chart, drawn again and again; each new count moves its centre
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +94,37 @@ class _Placed:
 
 def p_chart(samples: Sequence[Sample]) -> PChart:
     """The chart of samples in the order of time. A sample of no parts is shown without a share; runs go on over it."""
-    total = sum(sample.n for sample in samples)
-    if not total:
-        return PChart(None, tuple(ChartPoint(s.start, 0, 0, None, None, None, ()) for s in samples))
-    centre = sum(sample.bad for sample in samples) / total
+    centre = _pooled(samples)
     points, run = [], list[_Placed]()
     for sample in samples:
-        if not sample.n:
-            points.append(ChartPoint(sample.start, 0, 0, None, None, None, ()))
-            continue
-        share = sample.bad / sample.n
-        run.append(_Placed(share, _zone(sample.bad, sample.n, centre)))
-        lower, upper = _limits(sample.n, centre)
-        points.append(ChartPoint(sample.start, sample.n, sample.bad, share, lower, upper, _rules(run)))
+        if centre is not None and sample.n:
+            run.append(_placed(sample, centre))
+        points.append(_point(sample, centre, run))
     return PChart(centre, tuple(points))
+
+
+def newest_point(samples: Sequence[Sample]) -> ChartPoint:
+    """The last point of `p_chart(samples)`, for a fraction of the work; there must be one."""
+    centre = _pooled(samples)
+    seen = [sample for sample in samples if sample.n][-LONGEST_RUN:]
+    return _point(samples[-1], centre, [_placed(sample, centre) for sample in seen] if centre is not None else [])
+
+
+def _pooled(samples: Sequence[Sample]) -> float | None:
+    total = sum(sample.n for sample in samples)
+    return sum(sample.bad for sample in samples) / total if total else None
+
+
+def _placed(sample: Sample, centre: float) -> _Placed:
+    return _Placed(sample.bad / sample.n, _zone(sample.bad, sample.n, centre))
+
+
+def _point(sample: Sample, centre: float | None, run: Sequence[_Placed]) -> ChartPoint:
+    """The point of a sample, which is the last of `run` if it has parts."""
+    if centre is None or not sample.n:
+        return ChartPoint(sample.start, 0, 0, None, None, None, ())
+    lower, upper = _limits(sample.n, centre)
+    return ChartPoint(sample.start, sample.n, sample.bad, run[-1].share, lower, upper, _rules(run))
 
 
 def _rules(run: Sequence[_Placed]) -> tuple[str, ...]:
@@ -130,7 +150,7 @@ def import_costly() -> None:
     importlib.import_module("scipy.stats")
 
 
-@lru_cache(4096)
+@lru_cache(REMEMBERED)
 def _zone(bad: int, n: int, centre: float) -> int:
     """How far out a count lies; see `_Placed.zone`."""
     from scipy.special import bdtr, bdtrc  # a moment of start-up that only charts need
@@ -142,7 +162,7 @@ def _zone(bad: int, n: int, centre: float) -> int:
     return -sum(below <= tail for tail in TAILS)
 
 
-@lru_cache(4096)
+@lru_cache(REMEMBERED)
 def _limits(n: int, centre: float) -> tuple[float, float]:
     """The outermost shares of n parts that are not beyond 3 sigma."""
     from scipy.stats import binom

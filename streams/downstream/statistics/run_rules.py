@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from schemas.records import AlarmKind, AlarmRaised, Severity
-from streams.downstream.statistics.control_chart import ChartPoint, p_chart
+from streams.downstream.statistics.control_chart import ChartPoint, newest_point
 from streams.downstream.statistics.past import PastWindow, StationPast
 from streams.downstream.statistics.windows import Station
 
@@ -36,8 +36,7 @@ def judge(past: StationPast) -> Judgement | None:
     charted = charted[-CHARTED_WINDOWS:]
     if len(charted) < LEAST_WINDOWS:
         return None
-    chart = p_chart([window.sample for _, window in charted])
-    return Judgement(charted[-1][0], chart.points[-1])
+    return Judgement(charted[-1][0], newest_point([window.sample for _, window in charted]))
 
 
 def next_alarm(
