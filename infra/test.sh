@@ -13,7 +13,10 @@ fi
 unset PYTHONDONTWRITEBYTECODE  # else each of hundreds of programs compiles all of torch anew
 sh infra/setup.sh
 sh infra/browser.sh
+# Byte code of a new environment is written once, beside the checks, and not by three processes at the same time.
+.venv/bin/python -m pytest --collect-only -q "$@" >/dev/null 2>&1 &
 sh infra/check.sh
+wait $! || true  # what can't be collected is told below
 status=0
 # A process that ends with a test ends the run: xdist would wait for ever for what it had left to do.
 .venv/bin/python -m pytest -n 3 --max-worker-restart 0 -m "not alone" "$@" || status=$?

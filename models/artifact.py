@@ -33,6 +33,7 @@ from schemas.records import Precision
 
 FORMAT = 1
 MAX_CLASSES = 1000
+MAX_TOLERANCE = 0.2  # a precision that differs by more isn't offered
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEYS = frozenset(
     {"format", "model_id", "arch", "created_at", "classes", "preprocessing", "temperature", "unsure_band"}
@@ -233,7 +234,7 @@ def _check_numbers(artifact: Artifact) -> None:
     if Precision.FP32 not in artifact.tolerance or Precision.UNKNOWN in artifact.tolerance:
         raise ModelRefusedError(f"tolerance must name FP32 and real precisions; came {sorted(artifact.tolerance)}")
     for precision, value in artifact.tolerance.items():
-        _check_range(f"the tolerance of {precision}", value, 0.0, 0.2)
+        _check_range(f"the tolerance of {precision}", value, 0.0, MAX_TOLERANCE)
 
 
 def _check_weights(artifact: Artifact) -> None:

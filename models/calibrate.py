@@ -1,20 +1,25 @@
 """Temperature and thresholds, chosen on the validation split alone. Pure; knows no network and no pictures.
 
-Place in the flow: training fits both after the last step; the test split only measures what came out.
+Place in the flow: training fits both after the last step, `lineside calibrate` anew by a rule; the test split only
+measures what came out. Labelled pictures hold far more defects than the line: where it matters, parts are weighed by
+the share of bad ones that the line has (prevalence).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from models.artifact import F32, ModelClass
 from models.evaluate import I64, any_defect
+from models.measures import Bools
 
 TEMPERATURES = np.geomspace(0.25, 8.0, 120)
+F64 = np.ndarray[Any, np.dtype[np.float64]]
+
 THRESHOLDS = np.arange(0.05, 0.951, 0.01)
 
 
@@ -25,14 +30,86 @@ def softmax(logits: F32, temperature: float) -> F32:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
 
 
-def fit_temperature(logits: F32, labels: I64) -> float:
-    """The temperature with the least log loss (Guo et al. 2017), from a geometric grid of 120 steps."""
+def fit_temperature(logits: F32, labels: I64, weights: F32 | None = None) -> float:
+    """The temperature with the least log loss (Guo et al. 2017), from a geometric grid of 120 steps.
+
+    `weights` [n] of the pictures; None for equal ones.
+    """
 
     def log_loss(temperature: float) -> float:
         picked = softmax(logits, temperature)[np.arange(len(labels)), labels]
-        return float(-np.log(np.maximum(picked, 1e-12)).mean())
+        return float(np.average(-np.log(np.maximum(picked, 1e-12)), weights=weights))
 
     return float(min(TEMPERATURES, key=log_loss))
+
+
+def natural_weights(bad: Bools, prevalence: float) -> F32:
+    """What each of n pictures weighs where a share `prevalence` of parts is bad, [n]; they add up to 1.
+
+    ValueError unless there are good and bad ones.
+    """
+    if not 0 < bad.sum() < len(bad):
+        raise ValueError("good and bad pictures are needed")
+    return np.asarray(np.where(bad, prevalence / bad.sum(), (1 - prevalence) / (~bad).sum()), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroEscapeRule:
+    """The highest threshold that rejects every bad part."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeastCostRule:
+    """The least cost a part; an escape and an overkill cost so much, and a share `prevalence` of parts is bad."""
+
+    escape: float
+    overkill: float
+    prevalence: float
+
+
+@dataclass(frozen=True, slots=True)
+class OverkillRule:
+    """The lowest threshold that rejects at most this share of good parts."""
+
+    overkill: float
+
+
+ThresholdRule = ZeroEscapeRule | LeastCostRule | OverkillRule
+
+
+def threshold_by(rule: ThresholdRule, together: F64, bad: Bools) -> float:
+    """A threshold of four digits for the sum of all defects' probabilities, from sums [n] and truths [n].
+
+    The cheapest of equals is the middle one; what zero escape rejected stays rejected.
+    """
+    if isinstance(rule, ZeroEscapeRule):
+        return float(_floor(together[bad]).min())
+    cuts = np.arange(10_001) / 10_000
+    escape = np.searchsorted(np.sort(together[bad]), cuts, "left") / bad.sum()
+    overkill = 1 - np.searchsorted(np.sort(together[~bad]), cuts, "left") / (~bad).sum()
+    if isinstance(rule, OverkillRule):
+        allowed = cuts[overkill <= rule.overkill + 1e-12]
+        return float(allowed[0]) if len(allowed) else 1.0
+    cost = rule.prevalence * rule.escape * escape + (1 - rule.prevalence) * rule.overkill * overkill
+    best = cuts[cost <= cost.min() + 1e-12]
+    return float(best[len(best) // 2])
+
+
+def band_for(together: F64, weights: F32, threshold: float, share: float) -> float:
+    """The widest band below a threshold in which at most `share` of all parts lie, by their natural weights [n]."""
+    if share <= 0:
+        return 0.0
+    below = np.flatnonzero(together < threshold)
+    order = below[np.argsort(-together[below], kind="stable")]
+    asked = np.cumsum(weights[order])
+    fits = int((asked <= share + 1e-9).sum())
+    edge = float(together[order[fits]]) if fits < len(order) else 0.0
+    return max(0.0, float(_floor(np.array([threshold - edge - 1e-4]))[0]))
+
+
+def _floor(values: Any) -> Any:
+    """Down to four digits, and never nearer than float32's sums are exact: serving adds in another order."""
+    return np.maximum(0, np.floor((np.asarray(values, np.float64) - 1e-6) * 1e4) / 1e4)
 
 
 def choose_threshold(scores: F32, labels: I64, classes: Sequence[ModelClass], escape_weight: float) -> float:

@@ -20,7 +20,7 @@ from models.errors import DatasetError
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_input
 
 if TYPE_CHECKING:
-    from models.artifact import U8
+    from models.artifact import F32, U8
     from models.evaluate import I64
 
 Split = Literal["train", "validation", "test"]
@@ -34,6 +34,7 @@ class Example:
     """One labelled picture. All pictures of a part belong to one split; None leaves the choice to its part id.
 
     `known` is what else is known of it, such as its line: reports show figures by it, training knows nothing of it.
+    `probability` of a defect is what experts say who don't agree, 0 to 1: labels may be as soft as they are.
     """
 
     image: EncodedImage
@@ -41,14 +42,19 @@ class Example:
     part_id: str
     split: Split | None = None
     known: Mapping[str, str] = field(default_factory=dict)
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictures:
-    """A split in memory: prepared pictures, uint8 [n, h, w, 3], and indices into the class order, int64 [n]."""
+    """A split in memory: prepared pictures, uint8 [n, h, w, 3], and indices into the class order, int64 [n].
+
+    `soft`: what each picture may be, by experts or a teacher, float32 [n, classes] that add up to 1 each.
+    """
 
     pictures: U8
     labels: I64
+    soft: F32 | None = None
 
 
 def class_order(labels: Iterable[str], good: str) -> tuple[str, ...]:
@@ -121,6 +127,20 @@ def load(
             on_loaded()
     index_of = {name: index for index, name in enumerate(classes)}
     return Pictures(pictures, np.array([index_of[example.label] for example in examples], np.int64))
+
+
+def softened(examples: Sequence[Example], pictures: Pictures, classes: int) -> Pictures:
+    """The same pictures with what experts say in place of hard labels, where they say it. Class 0 is the good one.
+
+    A defect's probability goes to the picture's own defect; of one that is called good all the same, to all evenly.
+    """
+    soft = np.eye(classes, dtype=np.float32)[pictures.labels]
+    for row, example, label in zip(soft, examples, pictures.labels, strict=True):
+        if example.probability is not None:
+            row[:] = 0
+            row[0] = 1 - example.probability
+            row[label if label else slice(1, None)] = example.probability / (1 if label else classes - 1)
+    return Pictures(pictures.pictures, pictures.labels, soft)
 
 
 def _natural(name: str) -> list[Any]:

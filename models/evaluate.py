@@ -86,7 +86,8 @@ def rejected(
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """NG or not for probabilities [n, classes]: a defect, or all of them together, reaches its threshold. Shape [n]."""
     thresholds = np.array([math.inf if c.threshold is None else c.threshold for c in classes])
-    together = any_defect(scores, classes) >= (math.inf if any_defect_threshold is None else any_defect_threshold)
+    limit = np.float64(math.inf if any_defect_threshold is None else any_defect_threshold)  # as inspection compares
+    together = any_defect(scores, classes) >= limit
     return np.asarray((scores >= thresholds).any(axis=1) | together)
 
 

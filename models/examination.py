@@ -120,7 +120,7 @@ def _bad(labels: I64, classes: Sequence[ModelClass]) -> np.ndarray[Any, np.dtype
 def _nearly(scores: F32, rule: Rule) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Whether a part comes within the unsure band of any threshold, as `inspection.decide.judge` has it."""
     limits = np.array([np.inf if c.threshold is None else c.threshold for c in rule.classes]) - rule.unsure_band
-    limit = np.inf if rule.any_defect_threshold is None else rule.any_defect_threshold - rule.unsure_band
+    limit = np.float64(np.inf if rule.any_defect_threshold is None else rule.any_defect_threshold - rule.unsure_band)
     return np.asarray((scores >= limits).any(axis=1) | (any_defect(scores, rule.classes) >= limit), np.bool_)
 
 

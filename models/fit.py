@@ -1,35 +1,42 @@
 """The training loop: practice on made-up defects, then the real ones. Changes a classifier's weights in place.
 
-Place in the flow: `train.py` calls it between decoding and calibration. Knows no files, no class names and no metrics.
-Everything random comes from generators seeded by the caller.
+Place in the flow: `train.py` calls it between decoding and calibration. What a step draws at random depends on the seed
+and its number alone, so a training that was ended goes on as if it had not been (`training_state.py` keeps it). Knows
+no files, no class names and no metrics.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_max_pool2d, cross_entropy, pad
+from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from models.augment import Symmetry, augmented, blended
 from models.dataset import Pictures
 from models.errors import DatasetError, TrainingFailedError
-from models.pasted import KINDS, paste
+from models.order import Balance, Order, generator_of, seed_of, shares
+from models.practice import Spotter, marked
 from models.resnet import Classifier, bf16_is_native, stages
-
-_MARK_WEIGHT = 5.0  # of a cell with a mark in the practice's loss: most cells have none
+from models.schedule import groups_of, one_cycle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSpec:
     """How to train. Rates are the peaks of one-cycle schedules; `shift` in pixels, `jitter` a share of contrast.
 
-    `practice` is how many good pictures with pasted marks are shown first, 0 for none. With `budget_s` the schedule is
-    hurried so that fitting takes no longer, and is then not reproducible.
+    `practice` is how many good pictures with pasted marks are shown first, 0 for none. `symmetries` are the product's.
+    `mixup`: the share of another good picture in a good one, at most. `average`: decay of the moving average of weights
+    that becomes the model, 0 for none. `freeze_norm` keeps BatchNorm as it came, for small batches on weights that were
+    trained elsewhere. `patience`: epochs without a better judgement until it stops, 0 for never. With `budget_s` the
+    schedule is hurried so that fitting takes no longer, and is then not reproducible.
     """
 
     practice: int = 2_560
@@ -41,9 +48,14 @@ class FitSpec:
     weight_decay: float = 0.01
     warm_up: float = 0.2  # share of the steps
     label_smoothing: float = 0.0
-    flips: bool = True
+    symmetries: tuple[Symmetry, ...] = ("mirror", "flip")
     shift: int = 4
     jitter: float = 0.1
+    balance: Balance = "none"
+    mixup: float = 0.0
+    average: float = 0.0
+    freeze_norm: bool = False
+    patience: int = 0
     budget_s: float | None = None
 
 
@@ -58,163 +70,222 @@ class Step:
     eta_s: float
 
 
-def fit(
-    classifier: Classifier,
-    data: Pictures,
-    good: int,
-    spec: FitSpec,
-    seed: int,
-    on_step: Callable[[Step], None],
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Train in place, in bfloat16 where the CPU has it; `good` is the index of the good class.
-
-    Raises DatasetError for fewer pictures than a batch, TrainingFailedError at the first loss that isn't finite.
-    """
-    if len(data.labels) < spec.batch:
-        raise DatasetError(f"expected at least {spec.batch} pictures to train on, came {len(data.labels)}")
-    generator = torch.Generator().manual_seed(seed)
-    network = classifier.network.to(memory_format=torch.channels_last).train()
-    per_epoch = len(data.labels) // spec.batch
-    practice = spec.practice // spec.batch
-    descent = _Descent(practice + spec.epochs * per_epoch, per_epoch, practice, spec, on_step, clock)
-    if practice:
-        spotter = Spotter(network, seed)
-        losses = _practice_losses(classifier, spotter, data.pictures[data.labels == good], spec, seed)
-        descent.run(practice, _groups(spec, (network, spec.practice_rate), (spotter, spec.practice_rate)), losses)
-    trunk = nn.ModuleList(child for child in network.children() if child is not network.fc)
-    groups = _groups(spec, (trunk, spec.trunk_rate), (network.fc, spec.head_rate))
-    descent.run(spec.epochs * per_epoch, groups, _real_losses(classifier, data, spec, generator))
+Judge = Callable[[nn.Module], float]
+"""How good a network is after an epoch, the more the better; it is given in evaluation mode."""
 
 
-class Spotter(nn.Module):
-    """Heads for the practice alone: the kind of mark in each cell of a ResNet's last three stages."""
+@dataclass(slots=True)
+class _Phase:
+    """One schedule: `steps` of a loss by its number, from 0, over parameters with their peak rates."""
 
-    def __init__(self, network: nn.Module, seed: int) -> None:
-        """`seed` for the heads' first weights."""
-        super().__init__()
-        width = int(network.fc.in_features)  # type: ignore[union-attr,arg-type]
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.heads = nn.ModuleList(nn.Conv2d(width // share, len(KINDS), 1) for share in (4, 2, 1))
-        self.register_buffer("weight", torch.tensor([1.0] + [_MARK_WEIGHT] * (len(KINDS) - 1)))
-
-    def forward(self, found: tuple[Tensor, ...], kinds: Tensor) -> Tensor:
-        """The loss of what the four stages found against each pixel's kind, int64 [n, h, w]: a scalar."""
-        losses = []
-        for head, features in zip(self.heads, found[1:], strict=True):
-            logits = head(features.float())  # [n, kinds, rows, columns]
-            cells = adaptive_max_pool2d(kinds[:, None].float(), logits.shape[-2:])[:, 0].long()
-            losses.append(cross_entropy(logits, cells, weight=self.weight))  # type: ignore[arg-type]
-        return torch.stack(losses).mean()
+    name: str
+    steps: int
+    loss_at: Callable[[int], Tensor]
+    groups: list[dict[str, Any]]
 
 
-def augmented(inputs: Tensor, spec: FitSpec, generator: torch.Generator) -> Tensor:
-    """Flips, a shift and changes of light, [n, 3, h, w] to the same; one shift a batch, all else a picture."""
-    n, _, height, width = inputs.shape
+@dataclass(slots=True)
+class Hooks:
+    """What is told of a training under way. `on_step` may raise to end it: all of the step is done by then."""
 
-    def drawn(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator)
-
-    for axis in (2, 3) if spec.flips else ():
-        inputs = torch.where((drawn(n) < 0.5).view(n, 1, 1, 1), inputs.flip(axis), inputs)
-    if spec.shift:
-        dy, dx = (int(v) for v in torch.randint(2 * spec.shift + 1, (2,), generator=generator))
-        inputs = pad(inputs, (spec.shift,) * 4, mode="replicate")[:, :, dy : dy + height, dx : dx + width]
-    gain = 1 + spec.jitter * (2 * drawn(n, 1, 1, 1) - 1)
-    offset = 2 * spec.jitter * (2 * drawn(n, 1, 1, 1) - 1)
-    return (inputs * gain + offset).contiguous(memory_format=torch.channels_last)
+    on_step: Callable[[Step], None] = lambda step: None
+    judge: Judge | None = None
+    clock: Callable[[], float] = time.monotonic
 
 
-def _practice_losses(
-    classifier: Classifier, spotter: Spotter, good: np.ndarray, spec: FitSpec, seed: int
-) -> Iterator[Tensor]:
-    rng = np.random.default_rng(seed)
-    while True:
-        pictures = good[rng.integers(len(good), size=spec.batch)].astype(np.float32)
-        kinds = torch.from_numpy(np.stack([paste(picture, rng) for picture in pictures]))
-        with _autocast():
-            found = stages(classifier.network, classifier.normalised(torch.from_numpy(pictures)))
-        yield spotter(found, kinds)
+@dataclass(slots=True)
+class _Best:
+    value: float = -math.inf
+    epoch: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
 
 
-def _real_losses(classifier: Classifier, data: Pictures, spec: FitSpec, generator: torch.Generator) -> Iterator[Tensor]:
-    pictures, labels = torch.from_numpy(data.pictures), torch.from_numpy(data.labels)
-    for batch in _batches(len(labels), spec.batch, generator):
-        inputs = augmented(classifier.normalised(pictures[batch]), spec, generator)
-        with _autocast():
-            logits = classifier.network(inputs)
-        yield cross_entropy(logits.float(), labels[batch], label_smoothing=spec.label_smoothing)
+class Fit:
+    """A training under way. `run` goes on to its end; `state` and `restore` are all that it is between two steps."""
+
+    def __init__(self, classifier: Classifier, data: Pictures, good: int, spec: FitSpec, seed: int) -> None:
+        """`good` is the index of the good class. Raises DatasetError for fewer pictures than a batch."""
+        if len(data.labels) < spec.batch:
+            raise DatasetError(f"expected at least {spec.batch} pictures to train on, came {len(data.labels)}")
+        self._classifier, self._data, self._good, self._spec, self._seed = classifier, data, good, spec, seed
+        self._network = classifier.network.to(memory_format=torch.channels_last).train()
+        classes = int(self._network.fc.out_features)  # type: ignore[union-attr,arg-type]
+        self._order = Order(data.labels, classes, spec.batch, spec.balance, seed)
+        self._practice_steps = spec.practice // spec.batch
+        self._total = self._practice_steps + spec.epochs * self._order.per_epoch
+        self._weights = _class_weights(data, classes) if spec.balance == "weigh" else None
+        self._spotter = Spotter(self._network, seed) if self._practice_steps else None
+        self._average: AveragedModel | None = None
+        self._optimiser: torch.optim.AdamW | None = None
+        self._best, self._values = _Best(), list[float]()
+        self._number, self._elapsed_s, self._stopped = 0, 0.0, False
+        self._resumed: dict[str, dict[str, Tensor]] = {}
+
+    @property
+    def values(self) -> list[float]:
+        """What the judge said after each epoch."""
+        return self._values
+
+    def run(self, hooks: Hooks) -> None:
+        """Train to the end. Raises TrainingFailedError at the first loss that isn't finite."""
+        if self._number < self._practice_steps:
+            self._descend(self._practice(), 0, hooks)
+        if not self._stopped:
+            self._descend(self._real(), self._practice_steps, hooks)
+        if self._best.weights:
+            self._network.load_state_dict(self._best.weights)
+        elif self._average is not None:
+            self._network.load_state_dict(self._average.module.state_dict())
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that has changed since the beginning: tensors, and numbers for JSON."""
+        tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
+        if self._spotter is not None and self._number < self._practice_steps:
+            tensors |= {f"spotter.{name}": value for name, value in self._spotter.state_dict().items()}
+        if self._average is not None:
+            tensors |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self._best.weights.items()}
+        if self._optimiser is not None:
+            for index, kept in self._optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{index}.{name}": value for name, value in kept.items()}
+        facts = {"number": self._number, "elapsed_s": self._elapsed_s, "stopped": self._stopped}
+        best = self._best.value if self._best.epoch else None
+        return tensors, facts | {"best": best, "best_epoch": self._best.epoch, "values": self._values}
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Become what `state` said, before `run`."""
+        self._number, self._elapsed_s, self._stopped = facts["number"], facts["elapsed_s"], facts["stopped"]
+        self._values = list(facts["values"])
+        best = -math.inf if facts["best"] is None else facts["best"]
+        self._best = _Best(best, facts["best_epoch"], _under("best", tensors))
+        self._network.load_state_dict(_under("network", tensors))
+        if self._spotter is not None and (kept := _under("spotter", tensors)):
+            self._spotter.load_state_dict(kept)
+        self._resumed = {"average": _under("average", tensors), "optimiser": _under("optimiser", tensors)}
+
+    def _practice(self) -> _Phase:
+        assert self._spotter is not None
+        good = self._data.pictures[self._data.labels == self._good]
+        spotter, rate = self._spotter, self._spec.practice_rate
+
+        def loss_at(number: int) -> Tensor:
+            rng = np.random.default_rng(seed_of(self._seed, "practice", number))
+            pictures, kinds = marked(good, self._spec.batch, rng)
+            with _autocast():
+                found = stages(self._network, self._classifier.normalised(torch.from_numpy(pictures)))
+            loss: Tensor = spotter(found, torch.from_numpy(kinds))
+            return loss
+
+        groups = groups_of(self._spec.weight_decay, (self._network, rate), (spotter, rate))
+        return _Phase("practice", self._practice_steps, loss_at, groups)
+
+    def _real(self) -> _Phase:
+        spec, network = self._spec, self._network
+        pictures, labels = torch.from_numpy(self._data.pictures), torch.from_numpy(self._data.labels)
+        wanted = labels if self._data.soft is None else torch.from_numpy(self._data.soft)
+
+        def loss_at(number: int) -> Tensor:
+            batch, generator = self._order.batch(number), generator_of(self._seed, "changes", number)
+            inputs = self._classifier.normalised(pictures[batch])
+            inputs = augmented(inputs, spec.symmetries, spec.shift, spec.jitter, generator)
+            if spec.mixup:
+                inputs = blended(inputs, labels[batch], self._good, spec.mixup, generator)
+            with _autocast():
+                logits = network(inputs)
+            smoothing = spec.label_smoothing
+            return cross_entropy(logits.float(), wanted[batch], self._weights, label_smoothing=smoothing)
+
+        if spec.freeze_norm:
+            for norm in _norms(network):
+                norm.requires_grad_(False)
+        if spec.average:
+            decay = get_ema_multi_avg_fn(spec.average)  # type: ignore[no-untyped-call]
+            self._average = AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
+        trunk = nn.ModuleList(child for child in network.children() if child is not network.fc)
+        groups = groups_of(spec.weight_decay, (trunk, spec.trunk_rate), (network.fc, spec.head_rate))  # type: ignore[arg-type]
+        return _Phase("real", spec.epochs * self._order.per_epoch, loss_at, groups)
+
+    def _descend(self, phase: _Phase, first: int, hooks: Hooks) -> None:
+        """AdamW on a one-cycle schedule (Smith and Topin 2018), from where it stands to the phase's end."""
+        self._optimiser = optimiser = torch.optim.AdamW(phase.groups)
+        self._take_up(optimiser, first)
+        budget_s = self._spec.budget_s and self._spec.budget_s * phase.steps / self._total
+        started, before_s = hooks.clock(), self._elapsed_s
+        while not self._stopped and (progress := self._progress(first, phase.steps, budget_s)) < 1:
+            self._train_mode(phase)
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * one_cycle(progress, self._spec.warm_up)
+            loss = phase.loss_at(self._number - first)
+            self._number += 1
+            if not torch.isfinite(loss):
+                raise TrainingFailedError(f"the loss is {loss.item()} at step {self._number}; lower the learning rate")
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            if self._average is not None:
+                self._average.update_parameters(self._network)
+            if phase.name == "real" and (self._number - first) % self._order.per_epoch == 0:
+                self._judge(hooks.judge)
+            self._elapsed_s = before_s + hooks.clock() - started
+            hooks.on_step(self._step(loss.item(), first, phase.steps, budget_s))
+        self._number, self._elapsed_s, self._optimiser = first + phase.steps, 0.0, None
+
+    def _take_up(self, optimiser: torch.optim.AdamW, first: int) -> None:
+        """What `restore` brought for the phase that begins here; nothing for one that begins anew."""
+        resumed, self._resumed = self._resumed, {}
+        if self._number == first:
+            self._elapsed_s = 0.0
+            return
+        if self._average is not None:
+            self._average.load_state_dict(resumed["average"])
+        kept: dict[int, dict[str, Tensor]] = {}
+        for name, value in resumed["optimiser"].items():
+            index, _, key = name.partition(".")
+            kept.setdefault(int(index), {})[key] = value
+        optimiser.load_state_dict({"state": kept, "param_groups": optimiser.state_dict()["param_groups"]})
+
+    def _progress(self, first: int, steps: int, budget_s: float | None) -> float:
+        done = (self._number - first) / steps if steps else 1.0
+        return max(done, self._elapsed_s / budget_s if budget_s else 0.0)
+
+    def _train_mode(self, phase: _Phase) -> None:
+        self._network.train()
+        if self._spec.freeze_norm and phase.name == "real":
+            for norm in _norms(self._network):
+                norm.eval()
+
+    def _judge(self, judge: Judge | None) -> None:
+        """Remember the network of the best epoch; stop where `patience` epochs have not brought a better one."""
+        if judge is None:
+            return
+        network = self._network if self._average is None else self._average.module
+        self._values.append(judge(network.eval()))
+        if self._spec.patience and self._values[-1] > self._best.value:
+            kept = {name: value.detach().clone() for name, value in network.state_dict().items()}
+            self._best = _Best(self._values[-1], len(self._values), kept)
+        self._stopped = 0 < self._spec.patience <= len(self._values) - self._best.epoch
+
+    def _step(self, loss: float, first: int, steps: int, budget_s: float | None) -> Step:
+        left = steps * max(0.0, 1 - self._progress(first, steps, budget_s)) + self._total - first - steps
+        done = max(0, self._number - self._practice_steps - 1)
+        epoch = done // self._order.per_epoch + 1 if self._number > self._practice_steps else 0
+        eta_s = 0.0 if self._stopped else left * self._elapsed_s / (self._number - first)
+        return Step(self._number, self._total, epoch, loss, eta_s)
 
 
-def _batches(count: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices of full batches, epoch after epoch in new orders, without end."""
-    while True:
-        order = torch.randperm(count, generator=generator)
-        for start in range(0, count - batch + 1, batch):
-            yield order[start : start + batch]
+def _class_weights(data: Pictures, classes: int) -> Tensor:
+    """Weights in the loss that give each class its share, with a mean of 1 over the pictures."""
+    weights = np.array(shares(data.labels, classes), np.float32)
+    return torch.from_numpy(weights / weights[data.labels].mean())
+
+
+def _norms(network: nn.Module) -> list[nn.Module]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
 def _autocast() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=bf16_is_native())
-
-
-def _groups(spec: FitSpec, *parts: tuple[nn.Module | Tensor, float]) -> list[dict[str, object]]:
-    """AdamW's groups: biases and BatchNorm aren't decayed."""
-    groups: list[dict[str, object]] = []
-    for module, rate in parts:
-        parameters = list(module.parameters())  # type: ignore[union-attr]
-        groups.append(
-            {"params": [p for p in parameters if p.ndim > 1], "peak": rate, "weight_decay": spec.weight_decay}
-        )
-        groups.append({"params": [p for p in parameters if p.ndim <= 1], "peak": rate, "weight_decay": 0.0})
-    return groups
-
-
-@dataclass(slots=True)
-class _Descent:
-    """Takes the steps of one phase after the other, and reports them as one count."""
-
-    total: int
-    per_epoch: int
-    practice: int
-    spec: FitSpec
-    on_step: Callable[[Step], None]
-    clock: Callable[[], float]
-    number: int = 0
-
-    def run(self, steps: int, groups: list[dict[str, object]], losses: Iterator[Tensor]) -> None:
-        """`steps` steps of AdamW on a one-cycle schedule (Smith and Topin 2018)."""
-        optimiser = torch.optim.AdamW(groups)
-        started, first, progress = self.clock(), self.number, 0.0
-        budget_s = self.spec.budget_s and self.spec.budget_s * steps / self.total
-        while progress < 1:
-            for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * _one_cycle(progress, self.spec.warm_up)
-            loss = next(losses)
-            self.number += 1
-            if not torch.isfinite(loss):
-                raise TrainingFailedError(f"the loss is {loss.item()} at step {self.number}; lower the learning rate")
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            elapsed_s = self.clock() - started
-            progress = max((self.number - first) / steps, elapsed_s / budget_s if budget_s else 0.0)
-            steps_left = steps * max(0.0, 1 - progress) + self.total - first - steps
-            self._report(loss.item(), steps_left * elapsed_s / (self.number - first))
-        self.number = first + steps
-
-    def _report(self, loss: float, eta_s: float) -> None:
-        epoch = max(0, self.number - self.practice - 1) // self.per_epoch + 1 if self.number > self.practice else 0
-        self.on_step(Step(self.number, self.total, epoch, loss, eta_s))
-
-
-def _one_cycle(progress: float, warm_up: float) -> float:
-    """The share of the peak rate at a share of the way: a cosine up from a 25th, then down to a thousandth."""
-    if progress < warm_up:
-        return _between(1 / 25, 1.0, progress / warm_up)
-    return _between(1.0, 1e-3, (progress - warm_up) / (1 - warm_up))
-
-
-def _between(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

@@ -215,7 +215,16 @@ def examples(directory: Path) -> list[Example]:
         line = f"{item.plant}/{item.line}" if item.plant and item.line else None
         about = {"line": line, "SKU": item.sku, "camera": item.camera, "why": item.strategy}
         known = {name: value for name, value in about.items() if value is not None}
-        found.append(Example(image=encoded, label=item.label, part_id=item.part_id, split=split, known=known))
+        found.append(
+            Example(
+                image=encoded,
+                label=item.label,
+                part_id=item.part_id,
+                split=split,
+                known=known,
+                probability=item.probability,
+            )
+        )
     return found
 
 

@@ -7,22 +7,27 @@ short. Knows no sources, no streams and no terminal.
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.artifact import F32, U8, Artifact, Golden, ModelClass
+from models import training_state
+from models.artifact import F32, MAX_TOLERANCE, U8, Artifact, Golden, ModelClass
 from models.calibrate import choose_band, choose_threshold, fit_temperature, softmax, with_threshold
-from models.dataset import Example, Pictures, Split, by_split, class_order, load
+from models.dataset import Example, Pictures, Split, by_split, class_order, load, softened
+from models.errors import ModelRefusedError
 from models.evaluate import evaluate
-from models.fit import FitSpec, Step, fit
+from models.fit import Fit, FitSpec, Hooks, Step
+from models.measures import ranking
 from models.preprocess import Preprocessing
 from models.resnet import Classifier, build_network
 from schemas.records import Precision
@@ -30,7 +35,6 @@ from schemas.records import Precision
 GOLDEN_PICTURES = 16
 FP32_TOLERANCE = 1e-3
 TOLERANCE_MARGIN = 3.0  # over the largest difference seen in bfloat16
-MAX_TOLERANCE = 0.2  # a precision that differs by more isn't offered
 _EVALUATION_BATCH = 32
 
 
@@ -46,6 +50,7 @@ class TrainSpec:
     preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing(width=160, height=120))
     fit: FitSpec = field(default_factory=FitSpec)
     good: str = "good"
+    soft_labels: bool = False  # what experts say of a picture in place of its label, where it is known
     escape_weight: float = 1.0
     unsure_share: float = 0.03  # of good parts that people may be asked about
     seed: int = 0
@@ -63,32 +68,112 @@ class Progress:
     eta_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where a training is kept while it is under way, so that a killed one goes on; see `training_state.py`."""
+
+    file: Path
+    every_s: float = 30.0
+
+
 def train(
     examples: Sequence[Example],
     spec: TrainSpec,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     clock: Callable[[], float] = time.monotonic,
+    keeping: Keeping | None = None,
+    start: Mapping[str, Tensor] | None = None,
 ) -> Artifact:
     """Decode, fit, calibrate, measure. What `on_progress` raises ends the training: so a caller cancels it.
+
+    `start` are the weights to begin with, of the same architecture; a head of other classes is left out. With `keeping`
+    an ended training of the same pictures and settings goes on.
 
     Raises DatasetError for unusable examples, TrainingFailedError where the loss stops being a number.
     """
     names = class_order((example.label for example in examples), spec.good)
-    data = _decoded(by_split(examples, names), names, spec.preprocessing, on_progress)
+    splits = by_split(examples, names)
+    data = _decoded(splits, names, spec.preprocessing, on_progress)
+    if spec.soft_labels:
+        data["train"] = softened(splits["train"], data["train"], len(names))
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)
         network = build_network(spec.arch, len(names))
+    begin_with(network, start or {})
     classifier = Classifier(network, spec.preprocessing.mean, spec.preprocessing.std, 1.0)
-
-    def on_step(step: Step) -> None:
-        on_progress(Progress("fit", step.number, step.total, step.loss, step.epoch, step.eta_s))
-
     started = clock()
     with _one_thread():
-        fit(classifier, data["train"], names.index(spec.good), spec.fit, spec.seed, on_step, clock)
+        under_way = Fit(classifier, data["train"], names.index(spec.good), spec.fit, spec.seed)
+        kept = _Kept(under_way, keeping, "" if keeping is None else fingerprint(spec, data, start or {}), clock)
+
+        def on_step(step: Step) -> None:
+            kept.every_so_often()
+            on_progress(Progress("fit", step.number, step.total, step.loss, step.epoch, step.eta_s))
+
+        with kept:
+            under_way.run(Hooks(on_step, lambda network: _auroc(network, classifier, data["validation"]), clock))
         classifier.eval().requires_grad_(False)
-        return _finished(classifier, data, names, spec, now(), clock() - started)
+        return _finished(classifier, data, names, spec, now(), clock() - started, under_way.values)
+
+
+def begin_with(network: nn.Module, start: Mapping[str, Tensor]) -> None:
+    """Put weights into a network. ModelRefusedError where they are of another architecture than its own."""
+    own = network.state_dict()
+    fitting = {n: value for n, value in start.items() if n in own and (own[n].shape == value.shape or "fc." not in n)}
+    strangers = [n for n, value in fitting.items() if own[n].shape != value.shape]
+    missing = [n for n in own if start and n not in start and "fc." not in n and not n.endswith("num_batches_tracked")]
+    if strangers or missing:
+        raise ModelRefusedError(
+            f"the weights to start with are of another architecture: {(strangers or missing)[0]} is not as expected"
+        )
+    network.load_state_dict(own | fitting)
+
+
+def fingerprint(spec: TrainSpec, data: Mapping[Split, Pictures], start: Mapping[str, Tensor]) -> str:
+    """What a training is of: the same for the same settings, pictures, labels, first weights and torch."""
+    digest = hashlib.sha256(f"{torch.__version__} {asdict(spec)}".encode())
+    for split in sorted(data):
+        for part in (data[split].pictures, data[split].labels, data[split].soft):
+            digest.update(b"" if part is None else np.ascontiguousarray(part).data)
+    for name in sorted(start):
+        digest.update(name.encode() + start[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class _Kept:
+    """Keeps a training now and then, and when somebody ends it; begins with what was kept."""
+
+    def __init__(self, fit: Fit, keeping: Keeping | None, mark: str, clock: Callable[[], float]) -> None:
+        self._fit, self._keeping, self._mark, self._clock = fit, keeping, mark, clock
+        self._kept_at = clock()
+
+    def __enter__(self) -> None:
+        if self._keeping and (state := training_state.load(self._keeping.file, self._mark)):
+            self._fit.restore(*state)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, KeyboardInterrupt):
+            self._keep()
+
+    def every_so_often(self) -> None:
+        if self._keeping and self._clock() - self._kept_at >= self._keeping.every_s:
+            self._keep()
+
+    def _keep(self) -> None:
+        if self._keeping:
+            training_state.save(self._keeping.file, self._fit.state(), self._mark)
+            self._kept_at = self._clock()
+
+
+def _auroc(network: nn.Module, classifier: Classifier, validation: Pictures) -> float:
+    """How well a network orders the validation split: the chance that a bad picture scores above a good one."""
+    before, classifier.network = classifier.network, network
+    try:
+        good = scores_of(classifier, validation.pictures)[:, 0]
+    finally:
+        classifier.network = before
+    return ranking(np.asarray(1 - good, np.float32), validation.labels != 0).auroc.value or 0.0
 
 
 @contextmanager
@@ -127,6 +212,7 @@ def _finished(
     spec: TrainSpec,
     created_at: datetime,
     fit_s: float,
+    curve: Sequence[float],
 ) -> Artifact:
     """Calibrate on validation, then measure on test, and pack."""
     validation, test = data["validation"], data["test"]
@@ -156,6 +242,7 @@ def _finished(
             "pictures": {name: len(pictures.labels) for name, pictures in data.items()},
             "fit_s": round(fit_s, 1),
             "seed": spec.seed,
+            "validation_auroc_by_epoch": [round(value, 5) for value in curve],
         },
     )
 

@@ -1,4 +1,4 @@
-"""`lineside train|evaluate`: models from labelled pictures, and what they are worth. Parse and delegate only."""
+"""`lineside train|evaluate|calibrate`: models from labelled pictures and their worth. Parse and delegate only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from streams.cli_options import Device, Folder, Json, Labels, PrecisionText, Source, parse_precision
 from streams.commands.options import ensure_data_dir, with_settings
 from streams.commands.sources import SourceKind, SourceRequest
+from streams.errors import CallerError
 from streams.settings import Settings
 
 app = typer.Typer()
@@ -26,6 +27,19 @@ class SplitName(StrEnum):
     TEST = "test"
 
 
+class SymmetryName(StrEnum):
+    NONE = "none"
+    MIRROR = "mirror"
+    FLIP = "flip"
+    TURN = "turn"
+
+
+class BalanceName(StrEnum):
+    NONE = "none"
+    OVERSAMPLE = "oversample"
+    WEIGH = "weigh"
+
+
 @app.command()
 @with_settings()
 def train(
@@ -35,18 +49,100 @@ def train(
     labels: Labels = "folders",
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="Directory of the model. Default: in the data directory.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's id. Default: by source and architecture.")] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="resnet18, 34, 50, 101, 152, resnext50_32x4d, wide_resnet50_2 and others.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Of the network's input in pixels, such as 224x224.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights to begin with: a model's directory, or a safetensors file.")
+    ] = None,
+    practice: Annotated[int | None, typer.Option(min=0, help="Pictures with made-up defects, shown first.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Times that all pictures are shown.")] = None,
+    batch: Annotated[int | None, typer.Option(min=2, help="Pictures a step.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0, help="Peak learning rate of the body; ten times that of the head.")
+    ] = None,
+    symmetry: Annotated[
+        list[SymmetryName] | None,
+        typer.Option(help="How the product may lie: mirror (left-right), flip (top-down), turn (quarters), or none."),
+    ] = None,
+    balance: Annotated[
+        BalanceName | None, typer.Option(help="Rare classes shown more often, or weighed more, 8 times at most.")
+    ] = None,
+    soft_labels: Annotated[
+        bool, typer.Option("--soft-labels", help="Experts' probabilities in place of labels.")
+    ] = False,
+    label_smoothing: Annotated[float | None, typer.Option(min=0, max=0.5, help="Share taken from the label.")] = None,
+    mixup: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.5, help="Good pictures mixed with good ones; the other's share at most."),
+    ] = None,
+    average: Annotated[
+        float | None, typer.Option(min=0, max=0.99999, help="Decay of the moving average of weights, such as 0.999.")
+    ] = None,
+    freeze_norm: Annotated[
+        bool, typer.Option("--freeze-norm", help="Leave BatchNorm as it came with --start.")
+    ] = False,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a better order (AUROC) of validation.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.01, help="Minutes that fitting may take; the schedule fits.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same weights, unless --budget cuts it short.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew, also where a training was ended half-way.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on labelled pictures and show its held-out figures. Minutes on two cores.
 
+    A training that was ended, by Ctrl-C or a power cut, goes on where it was when the same command is given again, and
+    comes to the same weights. Weights are never downloaded.
+
     Examples: `lineside train --source folder --folder labelled --out models/flange-40`,
-    `lineside train --data flanges-1`.
+    `lineside train --data flanges-1`,
+    `lineside train --data flanges-1 --arch resnet34 --size 224x224 --epochs 30 --balance oversample --average 0.999`.
     """
-    from streams.commands.train import train_command
+    from streams.commands.train import TrainOptions, train_command
 
     ensure_data_dir(settings)
     request = SourceRequest(kind=source, folder=folder, labels=labels)
-    asyncio.run(train_command(settings, request, data, out, as_json))
+    width, height = parse_size(size) if size else (None, None)
+    symmetries = None if symmetry is None else tuple(s.value for s in symmetry if s is not SymmetryName.NONE)
+    changes = {
+        "model_id": name,
+        "arch": arch,
+        "width": width,
+        "height": height,
+        "practice": practice,
+        "epochs": epochs,
+        "batch": batch,
+        "trunk_rate": rate,
+        "head_rate": None if rate is None else 10 * rate,
+        "symmetries": symmetries,
+        "balance": balance and balance.value,
+        "soft_labels": soft_labels or None,
+        "label_smoothing": label_smoothing,
+        "mixup": mixup,
+        "average": average,
+        "freeze_norm": freeze_norm or None,
+        "patience": patience,
+        "budget_s": None if budget is None else 60 * budget,
+        "seed": seed,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    options = TrainOptions(data=data, out=out, start=start, fresh=fresh, as_json=as_json, changes=given)
+    asyncio.run(train_command(settings, request, options))
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`224x160` to width and height. CallerError for anything else."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise CallerError(f"--size must look like 224x224 (width x height in pixels); came {text!r:.40}")
+    return int(width), int(height)
 
 
 @app.command()
@@ -87,3 +183,60 @@ def evaluate(
         as_json=as_json,
     )
     evaluate_command(SourceRequest(kind=source, folder=folder, labels=labels), options)
+
+
+class RuleName(StrEnum):
+    ZERO_ESCAPE = "zero-escape"
+    COST = "cost"
+    OVERKILL = "overkill"
+
+
+@app.command()
+@with_settings()
+def calibrate(
+    settings: Settings,
+    model: Annotated[Path, typer.Option(help="Directory of a model.")],
+    data: Annotated[Path, typer.Option(help="A data set of `lineside dataset build`: its validation and test splits.")],
+    out: Annotated[Path, typer.Option(help="Directory of the calibrated model.")],
+    rule: Annotated[RuleName, typer.Option(help="How the threshold is chosen.")] = RuleName.ZERO_ESCAPE,
+    escape_cost: Annotated[float, typer.Option(min=0, help="Of one escape, for --rule cost; any currency.")] = 100.0,
+    overkill_cost: Annotated[float, typer.Option(min=0, help="Of one overkill, for --rule cost.")] = 1.0,
+    overkill: Annotated[float, typer.Option(min=0, max=1, help="Share of good parts, for --rule overkill.")] = 0.01,
+    prevalence: Annotated[
+        float, typer.Option(min=0.000001, max=0.999999, help="Share of bad parts on the line, such as 0.01.")
+    ] = 0.01,
+    reviewed: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of parts that the stations can look at, rejects included.")
+    ] = 0.05,
+    device: Device = "auto",
+    precision: PrecisionText = "auto",
+    as_json: Json = False,
+) -> None:
+    """Calibrate a model: its temperature, its threshold by a rule, and how much people are asked about.
+
+    On the validation split, weighed to the line's share of bad parts; the test split measures what came out. Refuses
+    pictures without defects. Rules: `zero-escape` rejects every bad part seen and says what escape that can't rule out;
+    `cost` is the cheapest; `overkill` rejects no more good parts than given.
+
+    Examples: `lineside calibrate --model models/flange-40 --data flanges-1 --out models/flange-41`,
+    `lineside calibrate --model models/flange-40 --data flanges-1 --out models/flange-41 --rule cost --escape-cost 500`.
+    """
+    from models.calibrate import LeastCostRule, OverkillRule, ThresholdRule, ZeroEscapeRule
+    from models.recalibrate import Plan
+    from streams.commands.calibrate import CalibrateOptions, calibrate_command
+
+    chosen: ThresholdRule = ZeroEscapeRule()
+    if rule is RuleName.COST:
+        chosen = LeastCostRule(escape_cost, overkill_cost, prevalence)
+    elif rule is RuleName.OVERKILL:
+        chosen = OverkillRule(overkill)
+    options = CalibrateOptions(
+        model=model,
+        data=data,
+        out=out,
+        plan=Plan(rule=chosen, prevalence=prevalence, reviewed=reviewed),
+        device=device,
+        precision=parse_precision(precision),
+        as_json=as_json,
+    )
+    calibrate_command(options)

@@ -81,5 +81,9 @@ def _elpv_examples() -> list[Example]:
         split: Split = "validation" if cell.split == "train" and trained % 8 == 0 else cell.split
         image = EncodedImage(data=cell.read(), encoding=Encoding.PNG)
         known = {"cell": cell.kind, "experts' probability": f"{cell.probability:.2f}"}
-        examples.append(Example(image=image, label=cell.label, part_id=cell.name, split=split, known=known))
+        examples.append(
+            Example(
+                image=image, label=cell.label, part_id=cell.name, split=split, known=known, probability=cell.probability
+            )
+        )
     return examples

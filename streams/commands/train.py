@@ -6,22 +6,28 @@ Knows how to ask for pictures and for training; what a good model is, `models/tr
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from models import labelled_set
+from models import labelled_set, training_state
 from models.artifact import Artifact, load_artifact, save_artifact
 from models.dataset import Example
 from models.fit import FitSpec
 from models.preprocess import Preprocessing
-from models.train import Progress, TrainSpec, train
+from models.train import Keeping, Progress, TrainSpec, train
+from models.weights import read_tensors
 from streams.commands.examples import training_examples
 from streams.commands.sources import SourceKind, SourceRequest
 from streams.commands.ui import Ui
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPECS = {
     SourceKind.SYNTHETIC: TrainSpec(model_id="synthetic-resnet18"),
@@ -36,6 +42,20 @@ DATASET_SPEC = TrainSpec(model_id="dataset-resnet18")
 STAGES = {"decode": "decoding", "fit": "training", "measure": "measuring"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """What `lineside train` was asked for beside the source. `changes` replace fields of `FitSpec`, `TrainSpec` or
+    `Preprocessing`; `start`: a model's directory or a safetensors file. `fresh`: an ended training doesn't go on.
+    """
+
+    data: Path | None = None
+    out: Path | None = None
+    start: Path | None = None
+    fresh: bool = False
+    as_json: bool = False
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
 async def train_once(request: SourceRequest, directory: Path, ui: Ui) -> None:
     """Train the demo's model of a source into a directory."""
     spec = SPECS[request.kind]
@@ -45,27 +65,43 @@ async def train_once(request: SourceRequest, directory: Path, ui: Ui) -> None:
 
 async def make_model(request: SourceRequest, spec: TrainSpec, directory: Path, ui: Ui) -> Artifact:
     """Train on labelled pictures of the source into `directory`, with progress; gives the saved artifact."""
-    with ui.bars() as make:
-        bar = make("pictures", None)
-        examples = await training_examples(request, lambda done, total: bar(done, total=total))
-    return await _kept(examples, spec, directory, ui)
+    return await _kept(await _pictures(request, ui), spec, directory, ui)
 
 
-async def train_command(
-    settings: Settings, request: SourceRequest, data: Path | None, out: Path | None, as_json: bool
-) -> None:
-    """Train on a source's pictures, or on the data set `data`, and show the held-out figures."""
-    ui, spec = Ui(), SPECS[request.kind] if data is None else DATASET_SPEC
-    directory = out or settings.data_dir / "models" / spec.model_id
-    if data is None:
-        artifact = await make_model(request, spec, directory, ui)
+async def train_command(settings: Settings, request: SourceRequest, options: TrainOptions) -> None:
+    """Train on a source's pictures, or on a data set, and show the held-out figures."""
+    ui, spec = Ui(), SPECS[request.kind]
+    if options.data is not None:
+        found = await asyncio.to_thread(labelled_set.read, options.data)
+        spec = dataclasses.replace(DATASET_SPEC, good=found.info.good)
+        examples = await asyncio.to_thread(labelled_set.examples, options.data)
     else:
-        artifact = await _kept(await asyncio.to_thread(labelled_set.examples, data), spec, directory, ui)
-    if as_json:
+        examples = await _pictures(request, ui)
+    spec = changed(spec, options.changes)
+    directory = options.out or settings.data_dir / "models" / spec.model_id
+    start = first_weights(options.start) if options.start else {}
+    artifact = await _kept(examples, spec, directory, ui, start, options.fresh)
+    if options.as_json:
         print(json.dumps({"model": str(directory), "sha256": artifact.sha256, **artifact.metrics}, indent=2))
     else:
         ui.table(f"{artifact.model_id} · held-out part alone", held_out_rows(artifact.metrics["test"]))
         ui.say(f"kept in {directory}")
+
+
+def changed(spec: TrainSpec, changes: Mapping[str, Any]) -> TrainSpec:
+    """A spec with some fields replaced, wherever they stand in it."""
+
+    def of(kind: type[Any]) -> dict[str, Any]:
+        return {name: value for name, value in changes.items() if name in {f.name for f in dataclasses.fields(kind)}}
+
+    fit = dataclasses.replace(spec.fit, **of(FitSpec))
+    preprocessing = dataclasses.replace(spec.preprocessing, **of(Preprocessing))
+    return dataclasses.replace(spec, fit=fit, preprocessing=preprocessing, **of(TrainSpec))
+
+
+def first_weights(start: Path) -> Mapping[str, Tensor]:
+    """Weights to begin with, of a model's directory or a safetensors file. ModelError where there are none."""
+    return load_artifact(start).weights if start.is_dir() else read_tensors(start)
 
 
 def held_out_rows(metrics: Any) -> list[tuple[str, str]]:
@@ -79,13 +115,39 @@ def held_out_rows(metrics: Any) -> list[tuple[str, str]]:
     return rows
 
 
-async def _kept(examples: Sequence[Example], spec: TrainSpec, directory: Path, ui: Ui) -> Artifact:
-    artifact = await _in_thread(examples, spec, ui)
+async def _pictures(request: SourceRequest, ui: Ui) -> list[Example]:
+    with ui.bars() as make:
+        bar = make("pictures", None)
+        return await training_examples(request, lambda done, total: bar(done, total=total))
+
+
+async def _kept(
+    examples: Sequence[Example],
+    spec: TrainSpec,
+    directory: Path,
+    ui: Ui,
+    start: Mapping[str, Tensor] | None = None,
+    fresh: bool = False,
+) -> Artifact:
+    """Train into a directory. What was trained so far lies beside it until then."""
+    file = state_beside(directory)
+    if fresh:
+        training_state.forget(file)
+    artifact = await _in_thread(examples, spec, ui, Keeping(file), start or {})
     save_artifact(artifact, directory)
+    training_state.forget(file)
     return load_artifact(directory)
 
 
-async def _in_thread(examples: Sequence[Example], spec: TrainSpec, ui: Ui) -> Artifact:
+def state_beside(directory: Path) -> Path:
+    """Where a training is kept that shall become the model of this directory."""
+    directory = directory.resolve()
+    return directory.with_name(f".{directory.name}.training")
+
+
+async def _in_thread(
+    examples: Sequence[Example], spec: TrainSpec, ui: Ui, keeping: Keeping, start: Mapping[str, Tensor]
+) -> Artifact:
     """Train off the event loop; a cancelled wait (Ctrl-C) ends the training at its next step."""
     cancelled = threading.Event()
     bars: dict[str, Any] = {}
@@ -96,11 +158,13 @@ async def _in_thread(examples: Sequence[Example], spec: TrainSpec, ui: Ui) -> Ar
                 raise KeyboardInterrupt
             if progress.stage not in bars:
                 bars[progress.stage] = make(STAGES[progress.stage], progress.total)
+                if progress.stage == "fit" and progress.done > 1:
+                    ui.say(f"going on from step {progress.done - 1} of {progress.total}; --fresh begins anew")
             note = f"loss {progress.loss:.3f}" if progress.loss is not None else ""
             bars[progress.stage](progress.done, note)
 
         try:
-            return await asyncio.to_thread(train, examples, spec, show)
+            return await asyncio.to_thread(train, examples, spec, show, keeping=keeping, start=start)
         except asyncio.CancelledError:
             cancelled.set()
             raise

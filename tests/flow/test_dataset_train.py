@@ -29,13 +29,14 @@ async def test_a_model_is_trained_on_a_data_set_in_its_own_splits(
     built(tmp_path / "set", gathered, world.store)
     seen: list[Example] = []
 
-    def train(examples: list[Example], spec: Any, show: Any) -> Artifact:
+    def train(examples: list[Example], spec: Any, show: Any, **_: Any) -> Artifact:
         seen.extend(examples)
         return tiny_artifact()
 
     monkeypatch.setattr(command, "train", train)
     request, out = SourceRequest(kind=SourceKind.SYNTHETIC), tmp_path / "model"
-    await command.train_command(Settings(data_dir=tmp_path), request, tmp_path / "set", out, as_json=True)
+    options = command.TrainOptions(data=tmp_path / "set", out=out, as_json=True)
+    await command.train_command(Settings(data_dir=tmp_path), request, options)
     found = read(tmp_path / "set")
     assert Counter(example.split for example in seen) == found.info.counts["by_split"]
     assert Counter(example.label for example in seen) == found.info.counts["by_label"]

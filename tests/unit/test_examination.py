@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from models.artifact import ModelClass
 from models.examination import Rule, examine
+from schemas.records import Outcome
+from streams.inspection.decide import ANY_DEFECT, ClassRoles, judge
+from tests.builders import recipe
 
 CLASSES = (ModelClass("good", "good"), ModelClass("dent", "defect", 0.6), ModelClass("scratch", "defect", 0.6))
 RULE = Rule(CLASSES, 0.7, 0.2)
@@ -72,3 +78,22 @@ def test_the_worst_errors_come_first() -> None:
     scores = np.array([[0.9, 0.1, 0], [0.99, 0.01, 0], [0.2, 0.8, 0], [0.05, 0.95, 0]], np.float32)
     found = examine(scores, np.array([1, 1, 0, 0]), RULE)
     assert (found.escapes, found.overkills) == ((1, 0), (3, 2))
+
+
+PROBABILITIES = st.tuples(*[st.floats(0.01, 1)] * 3).map(lambda raw: [value / sum(raw) for value in raw])
+
+
+@given(PROBABILITIES, st.floats(0.05, 0.95), st.floats(0.05, 0.95), st.floats(0, 0.5))
+def test_a_frame_is_judged_on_the_line_as_it_is_examined_here(
+    scores: list[float], own: float, together: float, band: float
+) -> None:
+    limits = [limit - width for limit in (own, together) for width in (0, band)]
+    sums = (*scores[1:], scores[1] + scores[2])
+    assume(min(abs(score - limit) for score in sums for limit in limits) > 1e-4)
+    classes = (CLASSES[0], *(replace(c, threshold=own) for c in CLASSES[1:]))
+    found = examine(np.array([scores], np.float32), np.array([0]), Rule(classes, together, band))
+    roles = ClassRoles(tuple(c.name for c in classes), frozenset(("dent", "scratch")))
+    thresholds = {"dent": own, "scratch": own, ANY_DEFECT: together}
+    judged = judge(scores, roles, recipe(thresholds=thresholds, unsure_band=band)).outcome
+    expected = Outcome.NG if found.overkills else Outcome.UNSURE if found.unsure.count else Outcome.OK
+    assert judged is expected

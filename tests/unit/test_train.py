@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 
 from models.artifact import Artifact, ModelClass, load_artifact, save_artifact
+from models.augment import augmented
 from models.calibrate import choose_band, choose_threshold, fit_temperature, softmax, with_threshold
 from models.dataset import Example, Pictures
 from models.engines import open_engine
 from models.engines.openvino_engine import native_precision
 from models.errors import DatasetError, TrainingFailedError
 from models.evaluate import rejected
-from models.fit import FitSpec, Step, augmented, fit
+from models.fit import Fit, FitSpec, Hooks, Step
 from models.pasted import KINDS, VISIBLE, paste
 from models.preprocess import EncodedImage, Preprocessing
 from models.resnet import Classifier, build_network
@@ -136,17 +137,17 @@ def test_a_loss_that_is_no_number_stops_with_its_step() -> None:
     with torch.no_grad():
         model.network.fc.bias.fill_(float("inf"))
     with pytest.raises(TrainingFailedError, match="the loss is nan at step 1;"):
-        fit(model, noise(32), 0, FitSpec(practice=0), 0, lambda step: None)
+        Fit(model, noise(32), 0, FitSpec(practice=0), 0).run(Hooks())
 
 
 def test_fewer_pictures_than_a_batch_are_refused() -> None:
     with pytest.raises(DatasetError, match="at least 16 pictures to train on, came 15"):
-        fit(classifier(), noise(15), 0, FitSpec(), 0, lambda step: None)
+        Fit(classifier(), noise(15), 0, FitSpec(), 0)
 
 
 def test_practice_comes_first_and_counts_as_epoch_0() -> None:
     steps: list[Step] = []
-    fit(classifier(), noise(32), 0, FitSpec(practice=48, epochs=2), 0, steps.append)
+    Fit(classifier(), noise(32), 0, FitSpec(practice=48, epochs=2), 0).run(Hooks(steps.append))
     assert [step.epoch for step in steps] == [0, 0, 0, 1, 1, 2, 2]
     assert [step.number for step in steps] == list(range(1, 8))
     assert {step.total for step in steps} == {7}
@@ -173,18 +174,17 @@ def test_a_budget_hurries_the_schedule() -> None:
 
     clock, steps = ticks(), list[Step]()
     hurried = FitSpec(practice=0, epochs=100, budget_s=4.0)
-    fit(classifier(), noise(32), 0, hurried, 0, steps.append, lambda: next(clock))
+    Fit(classifier(), noise(32), 0, hurried, 0).run(Hooks(steps.append, clock=lambda: next(clock)))
     assert len(steps) == 4  # one second a step
     assert steps[-1].eta_s == 0
 
 
 def test_augmentation_keeps_shape_and_differs_from_picture_to_picture() -> None:
     inputs = torch.linspace(-1, 1, SIDE * 24).view(1, 1, 24, SIDE).repeat(8, 3, 1, 1)
-    changed = augmented(inputs, FitSpec(), torch.Generator().manual_seed(0))
+    changed = augmented(inputs, ("mirror", "flip"), 4, 0.1, torch.Generator().manual_seed(0))
     assert changed.shape == inputs.shape
     assert len({tuple(picture.flatten().tolist()) for picture in changed}) == 8
-    still = FitSpec(flips=False, shift=0, jitter=0.0)
-    assert torch.equal(augmented(inputs, still, torch.Generator()), inputs)
+    assert torch.equal(augmented(inputs, (), 0, 0.0, torch.Generator()), inputs)
 
 
 def test_the_threshold_weighs_escapes_against_overkill() -> None:

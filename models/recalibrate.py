@@ -1,0 +1,139 @@
+"""Another temperature and other thresholds for a model that is trained already: the same weights, a new artifact.
+
+Place in the flow: `lineside calibrate`, on pictures that the model was not trained on. Pure: scores come from the
+engine that would serve. Knows no file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from models.artifact import F32, MAX_TOLERANCE, Artifact, Golden
+from models.calibrate import (
+    ThresholdRule,
+    band_for,
+    fit_temperature,
+    natural_weights,
+    softmax,
+    threshold_by,
+    with_threshold,
+)
+from models.errors import DatasetError
+from models.evaluate import I64, Rate, any_defect, evaluate, rate
+from models.measures import Calibration, calibration
+from schemas.records import Precision
+
+_LEAST = 1e-12  # of a probability whose logarithm is taken
+_STALE = ("test", "validation", "calibrated_from")  # figures at the thresholds before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How to calibrate. `prevalence`: the line's share of bad parts; `reviewed`: the share of parts that people can
+    look at, rejected and unsure ones together.
+    """
+
+    rule: ThresholdRule
+    prevalence: float
+    reviewed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated:
+    """A calibrated model, and what it comes to on the pictures that it was calibrated on.
+
+    `rejected` and `asked` are shares of all parts at the natural prevalence.
+    """
+
+    artifact: Artifact
+    threshold: float
+    escape: Rate
+    overkill: Rate
+    rejected: float
+    asked: float
+    before: Calibration
+    after: Calibration
+    too_many: bool  # rejects alone are more than people can look at
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "model_id": self.artifact.model_id,
+            "threshold": self.threshold,
+            "unsure_band": self.artifact.unsure_band,
+            "temperature": self.artifact.temperature,
+            "escape": self.escape.to_json(),
+            "overkill": self.overkill.to_json(),
+            "rejected": self.rejected,
+            "asked": self.asked,
+            "more_rejects_than_reviews": self.too_many,
+            "ece_before": self.before.ece.to_json(),
+            "ece_after": self.after.ece.to_json(),
+        }
+
+
+def recalibrate(artifact: Artifact, scores: F32, labels: I64, plan: Plan, at: datetime) -> Calibrated:
+    """By probabilities [n, classes] of n pictures with known classes [n].
+
+    DatasetError unless there are good and bad ones: nothing can be calibrated on good parts alone.
+    """
+    bad = np.array([item.role == "defect" for item in artifact.classes])[labels] if len(labels) else np.zeros(0, bool)
+    if not 0 < bad.sum() < len(bad):
+        came = "no picture" if not len(bad) else "bad parts alone" if bad.all() else "good parts alone"
+        raise DatasetError(
+            f"a threshold can't be chosen on {came}: it takes good and bad parts that the model has not seen; "
+            "label defects, or begin with a model of good parts"
+        )
+    weights, logits = natural_weights(bad, plan.prevalence), _logits(artifact, scores)
+    temperature = fit_temperature(logits, labels, weights)
+    new = softmax(logits, temperature)
+    together = any_defect(new, artifact.classes).astype(np.float64)
+    threshold = threshold_by(plan.rule, together, bad)
+    ng = together >= threshold
+    rejected = float(weights[ng].sum())
+    band = band_for(together, weights, threshold, max(0.0, plan.reviewed - rejected))
+    return Calibrated(
+        artifact=_with(artifact, temperature, threshold, band, at),
+        threshold=threshold,
+        escape=rate(int((bad & ~ng).sum()), int(bad.sum())),
+        overkill=rate(int((~bad & ng).sum()), int((~bad).sum())),
+        rejected=rejected,
+        asked=float(weights[~ng & (together >= threshold - band)].sum()),
+        before=calibration(scores, labels),
+        after=calibration(new, labels),
+        too_many=rejected > plan.reviewed,
+    )
+
+
+def measured(found: Calibrated, before: Artifact, scores: F32, labels: I64) -> Artifact:
+    """The calibrated artifact with its figures on pictures that chose nothing, by the old one's scores [n, classes]."""
+    new = softmax(_logits(before, scores), found.artifact.temperature)
+    figures = evaluate(new, labels, found.artifact.classes, found.threshold).to_json()
+    return replace(found.artifact, metrics={**found.artifact.metrics, "test": figures})
+
+
+def _logits(artifact: Artifact, scores: F32) -> F32:
+    """What a softmax of the artifact's temperature makes these probabilities of, but for a constant each."""
+    return np.asarray(artifact.temperature * np.log(np.maximum(scores, _LEAST)), np.float32)
+
+
+def _with(artifact: Artifact, temperature: float, threshold: float, band: float, at: datetime) -> Artifact:
+    """The artifact anew. A lower temperature stretches differences between engines as it does scores."""
+    stretch = max(1.0, artifact.temperature / temperature)
+    limits = {name: round(stretch * limit, 4) for name, limit in artifact.tolerance.items()}
+    golden = softmax(_logits(artifact, artifact.golden.scores), temperature)
+    return replace(
+        artifact,
+        classes=with_threshold(artifact.classes, threshold),
+        any_defect_threshold=threshold,
+        unsure_band=band,
+        temperature=temperature,
+        tolerance={n: limit for n, limit in limits.items() if limit <= MAX_TOLERANCE or n is Precision.FP32},
+        golden=Golden(artifact.golden.pictures, golden),
+        created_at=at,
+        metrics={"calibrated_from": artifact.sha256} | {n: v for n, v in artifact.metrics.items() if n not in _STALE},
+        sha256="",
+    )

@@ -1,0 +1,34 @@
+"""What the optimiser is told: which parameters, how fast, and when. Pure.
+
+Place in the flow: the training loop's. Knows no loss and no pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+
+
+def groups_of(weight_decay: float, *parts: tuple[nn.Module, float]) -> list[dict[str, Any]]:
+    """AdamW's groups: biases and BatchNorm aren't decayed, and what is frozen isn't trained."""
+    groups: list[dict[str, Any]] = []
+    for module, rate in parts:
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        for many, decay in ((True, weight_decay), (False, 0.0)):
+            chosen = [parameter for parameter in parameters if (parameter.ndim > 1) is many]
+            if chosen:
+                groups.append({"params": chosen, "peak": rate, "weight_decay": decay})
+    return groups
+
+
+def one_cycle(progress: float, warm_up: float) -> float:
+    """The share of the peak rate at a share of the way: a cosine up from a 25th, then down to a thousandth."""
+    if progress < warm_up:
+        return _between(1 / 25, 1.0, progress / warm_up)
+    return _between(1.0, 1e-3, (progress - warm_up) / (1 - warm_up))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

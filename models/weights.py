@@ -1,0 +1,39 @@
+"""Weights to start a training with, from a file of somebody else: safetensors alone, whatever the name says.
+
+Place in the flow: `lineside train --start`. A `.pth` file is a program that runs when it is read, so it is refused: who
+trusts one turns it into safetensors elsewhere. Knows no architecture.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from models.artifact_files import MAX_BYTES, WEIGHTS, check_header
+from models.errors import ModelRefusedError
+
+CONVERT = (
+    "where you trust the file, turn it into safetensors: "
+    "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')"
+)
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, by name. ModelRefusedError for any other file, or one beyond 1 GiB."""
+    try:
+        size = file.stat().st_size
+        if size > MAX_BYTES[WEIGHTS]:
+            raise ModelRefusedError(f"{file} has {size} bytes; expected at most {MAX_BYTES[WEIGHTS]}")
+        data = file.read_bytes()
+    except OSError as error:
+        raise ModelRefusedError(f"{file} can't be read: {error.strerror}") from error
+    if data[:2] in (b"PK", b"\x80\x02"):
+        raise ModelRefusedError(f"{file} is a pickle, which may run programs when it is read; {CONVERT}")
+    check_header(file.name, data)
+    try:
+        return safetensors.torch.load(data)
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ModelRefusedError(f"{file} is no safetensors file: {error}") from error
