@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "dashboard": ["dashboard", "--port", "0"],
 }
 LOOK_S = 0.5
-CATCH_UP_S = 60.0
+STANDS_STILL_S = 10.0  # what comes to nothing new for so long has caught up
 ARCHIVE_LOOK_S = 3.0  # a look is a program of its own
 ARCHIVED_S = 120.0  # and two periods, from the end of the load until its last period is closed and written
 Read = Callable[[], Awaitable[Results]]
@@ -38,18 +38,21 @@ Read = Callable[[], Awaitable[Results]]
 async def incomplete(
     names: Collection[str], settings: Settings, read: Read, programs: Programs, deadline: float
 ) -> list[str]:
-    """What is wrong with the programs' outputs at `deadline` (time.monotonic()), or CATCH_UP_S after the first look.
+    """What is wrong with the programs' outputs at `deadline` (time.monotonic()), or once they stand still.
 
-    After half an hour of load the first look takes minutes, and shows what there was when it began.
+    A machine that had more to do than it can leaves them behind; as long as they catch up, they are waited for.
     """
-    found = await read()
-    deadline = max(deadline, time.monotonic() + CATCH_UP_S)
+    done = -1
     while True:
-        found, problems = await read(), list[str]()
+        found, windows, problems = await read(), list[LineWindow](), list[str]()
         if "parts" in names:
             problems += wrong_parts(found)
         if "statistics" in names:
-            problems += wrong_counts(found, await line_windows(settings))
+            windows = await line_windows(settings)
+            problems += wrong_counts(found, windows)
+        before, done = done, len(windows) + sum(map(len, found.parts.values()))
+        if done > before:
+            deadline = max(deadline, time.monotonic() + STANDS_STILL_S)
         if not problems or time.monotonic() > deadline:
             break
         await asyncio.sleep(LOOK_S)
