@@ -15,6 +15,7 @@ sh infra/setup.sh
 sh infra/browser.sh
 # Byte code of a new environment is written once, beside the checks, and not by three processes at the same time.
 .venv/bin/python -m pytest --collect-only -q "$@" >/dev/null 2>&1 &
+trap 'kill $! 2>/dev/null || true' EXIT
 sh infra/check.sh
 wait $! || true  # what can't be collected is told below
 status=0

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models import labelled_set, training_state
 from models.artifact import Artifact, load_artifact, save_artifact
@@ -25,9 +25,6 @@ from streams.commands.examples import training_examples
 from streams.commands.sources import SourceKind, SourceRequest
 from streams.commands.ui import Ui
 from streams.settings import Settings
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SPECS = {
     SourceKind.SYNTHETIC: TrainSpec(model_id="synthetic-resnet18"),
@@ -99,7 +96,7 @@ def changed(spec: TrainSpec, changes: Mapping[str, Any]) -> TrainSpec:
     return dataclasses.replace(spec, fit=fit, preprocessing=preprocessing, **of(TrainSpec))
 
 
-def first_weights(start: Path) -> Mapping[str, Tensor]:
+def first_weights(start: Path) -> Mapping[str, Any]:
     """Weights to begin with, of a model's directory or a safetensors file. ModelError where there are none."""
     return load_artifact(start).weights if start.is_dir() else read_tensors(start)
 
@@ -126,7 +123,7 @@ async def _kept(
     spec: TrainSpec,
     directory: Path,
     ui: Ui,
-    start: Mapping[str, Tensor] | None = None,
+    start: Mapping[str, Any] | None = None,
     fresh: bool = False,
 ) -> Artifact:
     """Train into a directory. What was trained so far lies beside it until then."""
@@ -146,7 +143,7 @@ def state_beside(directory: Path) -> Path:
 
 
 async def _in_thread(
-    examples: Sequence[Example], spec: TrainSpec, ui: Ui, keeping: Keeping, start: Mapping[str, Tensor]
+    examples: Sequence[Example], spec: TrainSpec, ui: Ui, keeping: Keeping, start: Mapping[str, Any]
 ) -> Artifact:
     """Train off the event loop; a cancelled wait (Ctrl-C) ends the training at its next step."""
     cancelled = threading.Event()
