@@ -22,11 +22,11 @@ LABELS = ("good", "red", "good", "good", "blue")
 SPEC = TrainSpec(
     model_id="spots",
     preprocessing=Preprocessing(width=32, height=32),
-    fit=FitSpec(practice=64, epochs=3, batch=8, shift=1),
+    fit=FitSpec(practice=32, epochs=2, batch=8, shift=1),
 )
 EVERYTHING = FitSpec(
-    practice=32,
-    epochs=4,
+    practice=16,
+    epochs=3,
     batch=8,
     shift=1,
     symmetries=("mirror", "turn"),
@@ -41,7 +41,7 @@ EVERYTHING = FitSpec(
 
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
-    return [Example(spot(LABELS[n % 5], n), LABELS[n % 5], f"P{n}") for n in range(80)]
+    return [Example(spot(LABELS[n % 5], n), LABELS[n % 5], f"P{n}") for n in range(60)]
 
 
 def ended_at(*steps: int) -> Callable[[Progress], None]:
@@ -85,12 +85,12 @@ def test_ended_in_practice_at_its_end_and_in_the_midst_of_an_epoch(
 
 def test_killed_between_two_states_it_takes_the_steps_since_then_again(examples: list[Example], tmp_path: Path) -> None:
     """A kill leaves no last word: the state is that of some steps ago."""
-    whole, keeping = train(examples, SPEC), Keeping(tmp_path / "state", every_s=0)
+    whole, keeping = train(examples, SPEC), Keeping(tmp_path / "state")
     with pytest.raises(KeyboardInterrupt):
-        train(examples, SPEC, ended_at(9), keeping=keeping)
+        train(examples, SPEC, ended_at(6), keeping=keeping)
     older = keeping.file.read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        train(examples, SPEC, ended_at(15), keeping=keeping)
+        train(examples, SPEC, ended_at(11), keeping=keeping)
     keeping.file.write_bytes(older)
     assert same(whole, train(examples, SPEC, keeping=keeping))
 
@@ -99,7 +99,7 @@ def test_killed_between_two_states_it_takes_the_steps_since_then_again(examples:
 def test_a_damaged_state_is_begun_anew(examples: list[Example], harm: Callable[[bytes], bytes], tmp_path: Path) -> None:
     whole, keeping = train(examples, SPEC), Keeping(tmp_path / "state")
     with pytest.raises(KeyboardInterrupt):
-        train(examples, SPEC, ended_at(9), keeping=keeping)
+        train(examples, SPEC, ended_at(6), keeping=keeping)
     keeping.file.write_bytes(harm(keeping.file.read_bytes()))
     assert same(whole, train(examples, SPEC, keeping=keeping))
 
@@ -107,9 +107,9 @@ def test_a_damaged_state_is_begun_anew(examples: list[Example], harm: Callable[[
 def test_a_state_of_other_settings_or_pictures_is_not_taken_up(examples: list[Example], tmp_path: Path) -> None:
     keeping = Keeping(tmp_path / "state")
     with pytest.raises(KeyboardInterrupt):
-        train(examples, SPEC, ended_at(9), keeping=keeping)
+        train(examples, SPEC, ended_at(6), keeping=keeping)
     kept = keeping.file.read_bytes()
-    for spec, pictures in ((replace(SPEC, seed=5), examples), (SPEC, examples[:70])):
+    for spec, pictures in ((replace(SPEC, seed=5), examples), (SPEC, examples[:50])):
         keeping.file.write_bytes(kept)
         assert same(train(pictures, spec), train(pictures, spec, keeping=keeping))
 

@@ -1,4 +1,7 @@
-"""Training killed with SIGKILL at any moment and started again: the same weights, bit for bit."""
+"""Training killed with SIGKILL at any moment and started again: the same weights, bit for bit.
+
+Each state is 200 MB on the disk: what `tests/unit/test_training_goes_on.py` shows with a few of them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ examples = [Example(spot(LABELS[n % 5], n), LABELS[n % 5], f"P{n}") for n in ran
 spec = replace(SPEC, fit=replace(EVERYTHING, patience=0, epochs=8))
 out = Path(sys.argv[1])
 said = lambda p: print(p.stage, p.done, flush=True)
-save_artifact(train(examples, spec, said, keeping=Keeping(Path(sys.argv[2]), 0)), out)
+save_artifact(train(examples, spec, said, keeping=Keeping(Path(sys.argv[2]), 0.5)), out)
 """
 
 
