@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 
 from models.artifact import F32, ModelClass
-from models.evaluate import I64, any_defect
+from models.evaluate import I64
 from models.measures import Bools
 
 TEMPERATURES = np.geomspace(0.25, 8.0, 120)
 F64 = np.ndarray[Any, np.dtype[np.float64]]
-
-THRESHOLDS = np.arange(0.05, 0.951, 0.01)
 
 
 def softmax(logits: F32, temperature: float) -> F32:
@@ -51,6 +49,11 @@ def natural_weights(bad: Bools, prevalence: float) -> F32:
     if not 0 < bad.sum() < len(bad):
         raise ValueError("good and bad pictures are needed")
     return np.asarray(np.where(bad, prevalence / bad.sum(), (1 - prevalence) / (~bad).sum()), np.float32)
+
+
+def of_good(bad: Bools) -> F32:
+    """Weights by which shares are those of the good pictures, [n]: bad ones weigh nothing."""
+    return np.asarray(~bad / max(1, (~bad).sum()), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def threshold_by(rule: ThresholdRule, together: F64, bad: Bools) -> float:
 
 
 def band_for(together: F64, weights: F32, threshold: float, share: float) -> float:
-    """The widest band below a threshold in which at most `share` of all parts lie, by their natural weights [n]."""
+    """The widest band below a threshold in which at most `share` of all parts lie, by their weights [n]."""
     if share <= 0:
         return 0.0
     below = np.flatnonzero(together < threshold)
@@ -112,32 +115,6 @@ def _floor(values: Any) -> Any:
     return np.maximum(0, np.floor((np.asarray(values, np.float64) - 1e-6) * 1e4) / 1e4)
 
 
-def choose_threshold(scores: F32, labels: I64, classes: Sequence[ModelClass], escape_weight: float) -> float:
-    """One limit for the sum of all defects: least escape_weight x escape + overkill rate; of equals, the middle one."""
-    bad, together = _is_bad(labels, classes), any_defect(scores, classes)
-
-    def cost(threshold: float) -> float:
-        ng: np.ndarray[Any, np.dtype[np.bool_]] = together >= threshold
-        return escape_weight * float((~ng[bad]).mean()) + float(ng[~bad].mean())
-
-    costs = np.array([cost(threshold) for threshold in THRESHOLDS])
-    best = THRESHOLDS[costs <= costs.min() + 1e-9]
-    return round(float(best[len(best) // 2]), 2)
-
-
-def choose_band(scores: F32, labels: I64, classes: Sequence[ModelClass], threshold: float, share: float) -> float:
-    """The widest band below the threshold in which at most `share` of the good pictures lie."""
-    good = any_defect(scores[~_is_bad(labels, classes)], classes)
-    below = np.sort(good[good < threshold])[::-1]
-    allowed = int(share * len(good))
-    edge = float(below[allowed]) if allowed < len(below) else 0.0
-    return round(max(0.0, threshold - edge - 1e-4), 4)
-
-
 def with_threshold(classes: Sequence[ModelClass], threshold: float) -> tuple[ModelClass, ...]:
     """The classes with every defect's threshold set."""
     return tuple(replace(c, threshold=threshold) if c.role == "defect" else c for c in classes)
-
-
-def _is_bad(labels: I64, classes: Sequence[ModelClass]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return np.asarray(np.array([c.role == "defect" for c in classes])[labels])

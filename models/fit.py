@@ -104,9 +104,12 @@ class Fit:
     """A training under way. `run` goes on to its end; `state` and `restore` are all that it is between two steps."""
 
     def __init__(self, classifier: Classifier, data: Pictures, good: int, spec: FitSpec, seed: int) -> None:
-        """`good` is the index of the good class. Raises DatasetError for fewer pictures than a batch."""
+        """`good` is the index of the good class. DatasetError for fewer pictures than a batch, turns of no square."""
         if len(data.labels) < spec.batch:
             raise DatasetError(f"expected at least {spec.batch} pictures to train on, came {len(data.labels)}")
+        if "turn" in spec.symmetries and data.pictures.shape[1] != data.pictures.shape[2]:
+            height, width = data.pictures.shape[1:3]
+            raise DatasetError(f"quarter turns need a square input; came {width}x{height}: give --size such as 224x224")
         self._classifier, self._data, self._good, self._spec, self._seed = classifier, data, good, spec, seed
         self._network = classifier.network.to(memory_format=torch.channels_last).train()
         classes = int(self._network.fc.out_features)  # type: ignore[union-attr,arg-type]

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from models import training_state
 from models.artifact import F32, MAX_TOLERANCE, U8, Artifact, Golden, ModelClass
-from models.calibrate import choose_band, choose_threshold, fit_temperature, softmax, with_threshold
+from models.calibrate import LeastCostRule, band_for, fit_temperature, of_good, softmax, threshold_by, with_threshold
 from models.dataset import Example, Pictures, Split, by_split, class_order, load, softened
 from models.errors import ModelRefusedError
-from models.evaluate import evaluate
+from models.evaluate import any_defect, evaluate
 from models.fit import Fit, FitSpec, Hooks, Step
 from models.measures import ranking
 from models.preprocess import Preprocessing
@@ -153,7 +153,7 @@ class _Kept:
             self._fit.restore(*state)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or issubclass(kind, KeyboardInterrupt):
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
             self._keep()
 
     def every_so_often(self) -> None:
@@ -220,7 +220,8 @@ def _finished(
     classifier.temperature = fit_temperature(logits, validation.labels)
     classes = tuple(ModelClass(name, "defect" if i else "good", 0.5 if i else None) for i, name in enumerate(names))
     scores = softmax(logits, classifier.temperature)
-    threshold = choose_threshold(scores, validation.labels, classes, spec.escape_weight)
+    together = any_defect(scores, classes).astype(np.float64)
+    threshold = threshold_by(LeastCostRule(spec.escape_weight, 1.0, 0.5), together, validation.labels != 0)
     classes = with_threshold(classes, threshold)
     tested = evaluate(scores_of(classifier, test.pictures), test.labels, classes, threshold)
     chosen = _golden_choice(scores)
@@ -229,7 +230,7 @@ def _finished(
         arch=spec.arch,
         classes=classes,
         preprocessing=spec.preprocessing,
-        unsure_band=choose_band(scores, validation.labels, classes, threshold, spec.unsure_share),
+        unsure_band=band_for(together, of_good(validation.labels != 0), threshold, spec.unsure_share),
         any_defect_threshold=threshold,
         tolerance=_tolerances(classifier, validation.pictures),
         weights={name: value.detach().contiguous() for name, value in classifier.network.state_dict().items()},

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from models import labelled_set
 from models.artifact import Artifact, load_artifact, save_artifact
-from models.dataset import Example, Pictures, load
+from models.dataset import Example, Pictures
 from models.engines import open_engine
 from models.recalibrate import Calibrated, Plan, measured, recalibrate
 from models.scoring import scores_by
 from schemas.records import Precision
-from streams.commands.evaluate import chosen
+from streams.commands.evaluate import chosen, decoded
 from streams.commands.ui import MakeBar, Ui
 from streams.evaluation.answer import shown
 
@@ -82,12 +82,5 @@ def rows(found: Calibrated, before: Artifact) -> list[tuple[str, str]]:
 def _scored(
     examples: list[Example], artifact: Artifact, engine: Engine, make: MakeBar, name: str
 ) -> tuple[Pictures, F32]:
-    bar, done = make(f"decoding {name}", len(examples)), 0
-
-    def on_loaded() -> None:
-        nonlocal done
-        done += 1
-        bar(done)
-
-    pictures = load(examples, [item.name for item in artifact.classes], artifact.preprocessing, on_loaded)
+    pictures = decoded(examples, artifact, make, f"decoding {name}")
     return pictures, scores_by(engine, pictures.pictures, make(f"scoring {name}", len(examples)))

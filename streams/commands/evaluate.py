@@ -102,6 +102,18 @@ def chosen(examples: Sequence[Example], artifact: Artifact, split: Split) -> lis
     return found
 
 
+def decoded(examples: Sequence[Example], artifact: Artifact, make: MakeBar, name: str) -> Pictures:
+    """The examples as a model takes them, with a progress bar of this name."""
+    bar, done = make(name, len(examples)), 0
+
+    def on_loaded() -> None:
+        nonlocal done
+        done += 1
+        bar(done)
+
+    return load(examples, [item.name for item in artifact.classes], artifact.preprocessing, on_loaded)
+
+
 def rows(found: Examination) -> list[tuple[str, str]]:
     """The table's lines."""
     zero = found.ranking.zero_escape
@@ -123,15 +135,7 @@ def _rule(artifact: Artifact) -> Rule:
 
 
 def _scored(examples: Sequence[Example], artifact: Artifact, engine: Engine, robust: bool, make: MakeBar) -> _Scored:
-    names = [item.name for item in artifact.classes]
-    bar, done = make("decoding", len(examples)), 0
-
-    def on_loaded() -> None:
-        nonlocal done
-        done += 1
-        bar(done)
-
-    pictures = load(examples, names, artifact.preprocessing, on_loaded)
+    pictures = decoded(examples, artifact, make, "decoding")
     scores = scores_by(engine, pictures.pictures, make("scoring", len(examples)))
     by = sorted({name for example in examples for name in example.known})
     known = {name: [example.known.get(name, "") for example in examples] for name in by}

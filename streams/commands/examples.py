@@ -15,6 +15,7 @@ from streams.capture.elpv import cells
 from streams.capture.frames import sha256_of
 from streams.capture.synthetic import SyntheticOptions, take, trigger
 from streams.commands.sources import SourceKind, SourceRequest, folder_source
+from streams.datasets.offers import elpv_offers
 
 TRAINING_SEED = 7_000_000  # far from the seeds of cameras: no training picture is ever inspected
 TRAINING_PICTURES = 1_800
@@ -74,16 +75,15 @@ async def _folder_examples(request: SourceRequest) -> AsyncIterator[Example]:
 
 
 def _elpv_examples() -> list[Example]:
-    """The 1,968 training cells; every eighth is kept for validation, the 656 test cells for the held-out figure."""
-    examples, trained = [], 0
-    for cell in cells():
-        trained += cell.split == "train"
-        split: Split = "validation" if cell.split == "train" and trained % 8 == 0 else cell.split
-        image = EncodedImage(data=cell.read(), encoding=Encoding.PNG)
-        known = {"cell": cell.kind, "experts' probability": f"{cell.probability:.2f}"}
-        examples.append(
-            Example(
-                image=image, label=cell.label, part_id=cell.name, split=split, known=known, probability=cell.probability
-            )
+    """The cells as a data set has them: training, validation, and the 656 test cells for the held-out figure."""
+    return [
+        Example(
+            image=EncodedImage(data=offered.data, encoding=Encoding.PNG),
+            label=str(offered.label),
+            part_id=str(offered.part_id),
+            split=offered.split,
+            known={"cell": str(offered.sku), "experts' probability": f"{offered.probability:.2f}"},
+            probability=offered.probability,
         )
-    return examples
+        for offered in elpv_offers()
+    ]

@@ -14,12 +14,12 @@ from PIL import Image
 
 from models.artifact import Artifact, ModelClass, load_artifact, save_artifact
 from models.augment import augmented
-from models.calibrate import choose_band, choose_threshold, fit_temperature, softmax, with_threshold
+from models.calibrate import LeastCostRule, band_for, fit_temperature, of_good, softmax, threshold_by, with_threshold
 from models.dataset import Example, Pictures
 from models.engines import open_engine
 from models.engines.openvino_engine import native_precision
 from models.errors import DatasetError, TrainingFailedError
-from models.evaluate import rejected
+from models.evaluate import any_defect, rejected
 from models.fit import Fit, FitSpec, Hooks, Step
 from models.pasted import KINDS, VISIBLE, paste
 from models.preprocess import EncodedImage, Preprocessing
@@ -145,6 +145,12 @@ def test_fewer_pictures_than_a_batch_are_refused() -> None:
         Fit(classifier(), noise(15), 0, FitSpec(), 0)
 
 
+def test_quarter_turns_of_no_square_are_refused() -> None:
+    wide = Pictures(np.zeros((32, SIDE, 2 * SIDE, 3), np.uint8), np.arange(32) % 2)
+    with pytest.raises(DatasetError, match="quarter turns need a square input; came 64x32"):
+        Fit(classifier(), wide, 0, FitSpec(symmetries=("turn",)), 0)
+
+
 def test_practice_comes_first_and_counts_as_epoch_0() -> None:
     steps: list[Step] = []
     Fit(classifier(), noise(32), 0, FitSpec(practice=48, epochs=2), 0).run(Hooks(steps.append))
@@ -191,8 +197,8 @@ def test_the_threshold_weighs_escapes_against_overkill() -> None:
     classes = (ModelClass("good", "good"), ModelClass("bad", "defect", 0.5))
     defect = np.array([0.1, 0.2, 0.3, 0.6, 0.4, 0.5, 0.7, 0.8], np.float32)
     scores, labels = np.stack([1 - defect, defect], axis=1), np.array([0, 0, 0, 0, 1, 1, 1, 1])
-    careful = choose_threshold(scores, labels, classes, escape_weight=10.0)
-    lenient = choose_threshold(scores, labels, classes, escape_weight=0.1)
+    together = any_defect(scores, classes).astype(np.float64)
+    careful, lenient = (threshold_by(LeastCostRule(weight, 1.0, 0.5), together, labels == 1) for weight in (10.0, 0.1))
     assert 0.3 < careful <= 0.4
     assert 0.6 < lenient <= 0.7
     assert rejected(scores, with_threshold(classes, careful)).tolist() == [False] * 3 + [True] * 5
@@ -209,7 +215,8 @@ def test_the_unsure_band_asks_about_no_more_good_parts_than_the_share_allows() -
     classes = (ModelClass("good", "good"), ModelClass("bad", "defect", 0.5))
     defect = np.append(np.arange(100) / 200, [0.9, 0.95]).astype(np.float32)
     scores, labels = np.stack([1 - defect, defect], axis=1), np.append(np.zeros(100, np.int64), [1, 1])
-    band = choose_band(scores, labels, classes, 0.5, share=0.05)
+    together = any_defect(scores, classes).astype(np.float64)
+    band = band_for(together, of_good(labels == 1), 0.5, share=0.05)
     assert sum(0.5 - band <= score < 0.5 for score in defect[:100]) == 5
 
 
