@@ -210,7 +210,7 @@ class Fit:
 
     def _descend(self, phase: _Phase, first: int, hooks: Hooks) -> None:
         """AdamW on a one-cycle schedule (Smith and Topin 2018), from where it stands to the phase's end."""
-        self._optimiser = optimiser = torch.optim.AdamW(phase.groups)
+        self._optimiser = optimiser = torch.optim.AdamW(phase.groups, fused=True)
         self._take_up(optimiser, first)
         budget_s = self._spec.budget_s and self._spec.budget_s * phase.steps / self._total
         started, before_s = hooks.clock(), self._elapsed_s
@@ -241,10 +241,13 @@ class Fit:
             return
         if self._average is not None:
             self._average.load_state_dict(resumed["average"])
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         kept: dict[int, dict[str, Tensor]] = {}
         for name, value in resumed["optimiser"].items():
             index, _, key = name.partition(".")
-            kept.setdefault(int(index), {})[key] = value
+            of = parameters[int(index)]
+            # laid out in memory as it was: elsewhere in a vector a number may be rounded otherwise
+            kept.setdefault(int(index), {})[key] = torch.empty_like(of).copy_(value) if value.ndim else value
         optimiser.load_state_dict({"state": kept, "param_groups": optimiser.state_dict()["param_groups"]})
 
     def _progress(self, first: int, steps: int, budget_s: float | None) -> float:

@@ -32,6 +32,7 @@ from tests.sampling_world import Timed, a_plan, captured, decisions, defect, jud
 
 COUNT = 360
 PLAN = a_plan(budget=60, seed=5)
+DAYS = a_plan(budget=60, seed=5, period_s=86_400)  # a test hardly ever runs into the next period
 
 
 def now() -> datetime:
@@ -109,17 +110,21 @@ async def test_live_it_samples_a_period_when_it_has_closed_and_all_its_frames_ar
     bootstrap: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frame without a verdict ─ the period stays open ─ its verdict comes ─ samples come"""
+
+    def tomorrow() -> datetime:
+        return now() + timedelta(seconds=DAYS.period_s + GRACE_S)
+
     settings = await prepared(bootstrap, topic_prefix, tmp_path)
-    await history(settings, 40, Timed(now() - timedelta(minutes=2), timedelta(seconds=1)))
+    await history(settings, 40, Timed(DAYS.start_of(now()), timedelta(milliseconds=1)))
     frame = captured(40)
     async with Publisher(bootstrap, topic_prefix, CODEC) as publisher:
         at = await (await publisher.send(FRAMES, frame, key=station_key(frame.plant, frame.line, frame.station)))
         monkeypatch.setattr(service, "INSPECTED_TIMEOUT_S", 0.0)
         with pytest.raises(OperatorError, match=rf"partitions \[{at.partition}\] have no verdict yet"):
-            await SamplerService(settings, PLAN, clock=later).once(Range())
+            await SamplerService(settings, DAYS, clock=tomorrow).once(Range())
         assert await published(settings) == []
         stop, ready = asyncio.Event(), asyncio.Event()
-        live = asyncio.create_task(SamplerService(settings, PLAN, clock=later).follow(None, stop, ready.set))
+        live = asyncio.create_task(SamplerService(settings, DAYS, clock=tomorrow).follow(None, stop, ready.set))
         await asyncio.wait_for(ready.wait(), 30)
         verdict = judged(40, topic_prefix + FRAMES.name, at.partition, at.offset, now())
         await (await publisher.send(VERDICTS, verdict, key=b"k", partition=at.partition))

@@ -74,7 +74,10 @@ def test_every_program_does_its_job_with_the_rights_of_its_role(tmp_path: Path) 
         assert not [line for line in logged(home) if "not allow" in line or "uthoriz" in line or "refuse" in line]
     finally:
         up.send_signal(signal.SIGINT)
-        up.communicate(timeout=90)
+        try:
+            up.communicate(timeout=90)
+        finally:
+            up.kill()  # what it had begun ends with it
     assert not [line for line in said.read_text().splitlines() if "Traceback" in line]
 
 

@@ -25,6 +25,7 @@ from streams.chaos.stage import Ground, Stage
 
 RATE_PER_S = 40.0
 SLOW_MACHINE = Limits(recovery_s=120)  # `lineside chaos` holds each fault to its own limit
+WATCHERS_S = 20  # who watches Kafka and the workers looks twice a second whether they are still there, then ends
 QUICK_STARTS = {"max_batch": 4}  # every size of batch costs a worker a part of a second when it starts
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -84,13 +85,14 @@ async def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
         while not list(tmp_path.glob("chaos/*/calm/logs/*.log")) and time.monotonic() < deadline:
             assert running.poll() is None
             time.sleep(0.1)
-        begun = [process.pid for process in psutil.Process(running.pid).children(recursive=True)]
+        begun = psutil.Process(running.pid).children(recursive=True)
         assert len(begun) >= 2, "a broker and a worker"
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
         assert running.returncode == 130, "as for any program that Ctrl-C ends"
         assert b"Traceback" not in said
-        assert not [pid for pid in begun if psutil.pid_exists(pid)]
+        _, left = psutil.wait_procs(begun, timeout=WATCHERS_S)
+        assert not left
     finally:
         running.kill()
 
