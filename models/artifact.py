@@ -1,8 +1,9 @@
 """A model on disk: safetensors and JSON, nothing executable, and every check that comes before it may judge parts.
 
 Place in the flow: training writes an artifact, workers and replays read it, engines run it. A directory holds
-`model.json` (all facts, and the hashes of the other two), `weights.safetensors` and `golden.safetensors`. An `Artifact`
-that exists has passed every check but the golden vectors, which engines run. This file knows no engine and no event.
+`model.json` (all facts, and the hashes of the others), `weights.safetensors`, `golden.safetensors` and, where the model
+was quantised, `int8.xml` and `int8.bin`. An `Artifact` that exists has passed every check but the golden vectors, which
+engines run. This file knows no engine and no event.
 """
 
 from __future__ import annotations
@@ -25,7 +26,18 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from models.artifact_files import GOLDEN, MANIFEST, WEIGHTS, check_header, check_keys, parse_json, read, write
+from models.artifact_files import (
+    GOLDEN,
+    INT8_GRAPH,
+    INT8_WEIGHTS,
+    MANIFEST,
+    WEIGHTS,
+    check_header,
+    check_keys,
+    parse_json,
+    read,
+    write,
+)
 from models.errors import ModelError, ModelRefusedError
 from models.preprocess import Preprocessing
 from models.resnet import expected_tensors
@@ -62,13 +74,21 @@ class Golden:
     scores: F32
 
 
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A quantised network as OpenVINO keeps it: uint8 pictures [n, h, w, 3] to logits [n, classes]."""
+
+    xml: bytes
+    weights: bytes
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Artifact:
     """A model and all that is needed to run it; raises ModelRefusedError, naming the check, for one that can't be.
 
     The order of `classes` is the head's order and stands nowhere else. `tolerance` is the largest absolute difference
-    of a probability from the golden one that an engine of that precision may show, in any bucket and place.
-    `sha256` is that of model.json and so covers all files; empty before saving.
+    of a probability from the golden one that an engine of that precision may show, in any bucket and place. `int8` is
+    there just where a tolerance for INT8 is. `sha256` is that of model.json, and so of all files; empty unless saved.
     """
 
     model_id: str
@@ -83,6 +103,7 @@ class Artifact:
     any_defect_threshold: float | None = None  # limit for the sum of all defects' probabilities
     temperature: float = 1.0
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    int8: Graph | None = None
     sha256: str = ""
 
     def __post_init__(self) -> None:
@@ -108,13 +129,14 @@ def load_artifact(directory: Path) -> Artifact:
         raise ModelError(f"{directory} holds no model: expected a directory with {MANIFEST}, as `lineside train` makes")
     manifest_bytes = read(directory, MANIFEST)
     manifest = _parse_manifest(manifest_bytes)
-    files = {name: read(directory, name) for name in (WEIGHTS, GOLDEN)}
+    files = {name: read(directory, name) for name in manifest["files"]}
     for name, data in files.items():
         if (found := hashlib.sha256(data).hexdigest()) != manifest["files"][name]:
             raise ModelRefusedError(
                 f"{name} was changed: {MANIFEST} says sha256 {manifest['files'][name]}, it has {found}"
             )
-        check_header(name, data)
+        if name in (WEIGHTS, GOLDEN):
+            check_header(name, data)
     try:
         artifact = _build(manifest, files, hashlib.sha256(manifest_bytes).hexdigest())
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, SafetensorError) as error:
@@ -142,6 +164,8 @@ def save_artifact(artifact: Artifact, directory: Path) -> None:
             WEIGHTS: safetensors.torch.save({k: v.contiguous() for k, v in artifact.weights.items()}),
             GOLDEN: safetensors.numpy.save({"pictures": artifact.golden.pictures, "scores": artifact.golden.scores}),
         }
+        if artifact.int8:
+            files |= {INT8_GRAPH: artifact.int8.xml, INT8_WEIGHTS: artifact.int8.weights}
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         for name, data in {**files, MANIFEST: _manifest_bytes(artifact, hashes)}.items():
             write(new / name, data)
@@ -158,7 +182,9 @@ def _parse_manifest(data: bytes) -> Mapping[str, Any]:
     manifest = check_keys(MANIFEST, parse_json(MANIFEST, data), _KEYS)
     if manifest["format"] != FORMAT:
         raise ModelRefusedError(f"{MANIFEST} has format {manifest['format']!r}; this program reads format {FORMAT}")
-    check_keys(f"'files' of {MANIFEST}", manifest["files"], {WEIGHTS, GOLDEN})
+    files = manifest["files"]
+    quantised = {INT8_GRAPH, INT8_WEIGHTS} if isinstance(files, Mapping) and INT8_GRAPH in files else set()
+    check_keys(f"'files' of {MANIFEST}", files, {WEIGHTS, GOLDEN} | quantised)
     return manifest
 
 
@@ -180,6 +206,7 @@ def _build(manifest: Mapping[str, Any], files: Mapping[str, bytes], sha256: str)
         any_defect_threshold=manifest["any_defect_threshold"],
         temperature=manifest["temperature"],
         metrics=manifest["metrics"],
+        int8=Graph(files[INT8_GRAPH], files[INT8_WEIGHTS]) if INT8_GRAPH in files else None,
         sha256=sha256,
     )
 
@@ -233,6 +260,8 @@ def _check_numbers(artifact: Artifact) -> None:
         _check_range("any_defect_threshold", artifact.any_defect_threshold, 0.0, 1.0)
     if Precision.FP32 not in artifact.tolerance or Precision.UNKNOWN in artifact.tolerance:
         raise ModelRefusedError(f"tolerance must name FP32 and real precisions; came {sorted(artifact.tolerance)}")
+    if (Precision.INT8 in artifact.tolerance) != (artifact.int8 is not None):
+        raise ModelRefusedError("a tolerance for INT8 and a quantised network come together; one of them is missing")
     for precision, value in artifact.tolerance.items():
         _check_range(f"the tolerance of {precision}", value, 0.0, MAX_TOLERANCE)
 

@@ -143,5 +143,18 @@ def softened(examples: Sequence[Example], pictures: Pictures, classes: int) -> P
     return Pictures(pictures.pictures, pictures.labels, soft)
 
 
+def spread(labels: Sequence[str], most: int) -> list[int]:
+    """Places of at most `most` pictures, of every class as evenly as there are, each class's evenly over the list."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, label in enumerate(labels):
+        places[label].append(place)
+    left, chosen = most, []
+    for number, found in enumerate(sorted(places.values(), key=len)):
+        share = min(len(found), left // (len(places) - number))
+        chosen += [found[place * len(found) // share] for place in range(share)]
+        left -= share
+    return sorted(chosen)
+
+
 def _natural(name: str) -> list[Any]:
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name) if part]

@@ -16,7 +16,7 @@ from models.evaluate import Evaluation, Rate, any_defect, evaluate, rate, reject
 from models.measures import Calibration, Ranking, calibration, confusion, ranking
 
 if TYPE_CHECKING:
-    from models.artifact import F32, ModelClass
+    from models.artifact import F32, Artifact, ModelClass
     from models.evaluate import I64
 
 MOST_SLICES = 50  # of one kind, the largest
@@ -94,6 +94,11 @@ class Rule:
     unsure_band: float
 
 
+def rule_of(artifact: Artifact) -> Rule:
+    """How an artifact's own thresholds decide."""
+    return Rule(artifact.classes, artifact.any_defect_threshold, artifact.unsure_band)
+
+
 def examine(scores: F32, labels: I64, rule: Rule, known: Mapping[str, Sequence[str]] | None = None) -> Examination:
     """Of probabilities [n, classes] and true classes [n]; `known` gives a value a picture by what it is about."""
     classes, limit = rule.classes, rule.any_defect_threshold
@@ -103,7 +108,7 @@ def examine(scores: F32, labels: I64, rule: Rule, known: Mapping[str, Sequence[s
     return Examination(
         classes=tuple(_of_class(index, scores, labels, ng, item) for index, item in enumerate(classes)),
         decided=evaluate(scores, labels, classes, limit),
-        unsure=rate(int((_nearly(scores, rule) & ~ng).sum()), len(labels)),
+        unsure=rate(int((outcomes(scores, rule) == "UNSURE").sum()), len(labels)),
         ranking=ranking(together, bad),
         calibration=calibration(scores, labels),
         confusion=tuple(map(tuple, confusion(scores, labels).tolist())),
@@ -111,6 +116,12 @@ def examine(scores: F32, labels: I64, rule: Rule, known: Mapping[str, Sequence[s
         escapes=tuple(escapes[np.argsort(together[escapes], kind="stable")].tolist()),
         overkills=tuple(overkills[np.argsort(-together[overkills], kind="stable")].tolist()),
     )
+
+
+def outcomes(scores: F32, rule: Rule) -> np.ndarray[Any, np.dtype[np.str_]]:
+    """OK, UNSURE or NG for probabilities [n, classes]; shape [n]."""
+    ng = rejected(scores, rule.classes, rule.any_defect_threshold)
+    return np.where(ng, "NG", np.where(_nearly(scores, rule), "UNSURE", "OK"))
 
 
 def _bad(labels: I64, classes: Sequence[ModelClass]) -> np.ndarray[Any, np.dtype[np.bool_]]:

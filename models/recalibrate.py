@@ -124,6 +124,7 @@ def _with(artifact: Artifact, temperature: float, threshold: float, band: float,
     """The artifact anew. A lower temperature stretches differences between engines as it does scores."""
     stretch = max(1.0, artifact.temperature / temperature)
     limits = {name: round(stretch * limit, 4) for name, limit in artifact.tolerance.items()}
+    limits = {n: limit for n, limit in limits.items() if limit <= MAX_TOLERANCE or n is Precision.FP32}
     golden = softmax(_logits(artifact, artifact.golden.scores), temperature)
     return replace(
         artifact,
@@ -131,7 +132,8 @@ def _with(artifact: Artifact, temperature: float, threshold: float, band: float,
         any_defect_threshold=threshold,
         unsure_band=band,
         temperature=temperature,
-        tolerance={n: limit for n, limit in limits.items() if limit <= MAX_TOLERANCE or n is Precision.FP32},
+        tolerance=limits,
+        int8=artifact.int8 if Precision.INT8 in limits else None,
         golden=Golden(artifact.golden.pictures, golden),
         created_at=at,
         metrics={"calibrated_from": artifact.sha256} | {n: v for n, v in artifact.metrics.items() if n not in _STALE},

@@ -4,10 +4,14 @@ Everything an engine computes is in `Classifier`: uint8 pictures in, probabiliti
 temperature can't differ between engines. Knows no files, no engines and no class names; never downloads weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from models.errors import ModelRefusedError
 from models.quick_torchvision import torchvision
@@ -38,10 +42,38 @@ def build_network(arch: str, classes: int) -> nn.Module:
     return network
 
 
-def expected_tensors(arch: str, classes: int) -> dict[str, Tensor]:
+@lru_cache(maxsize=16)
+def expected_tensors(arch: str, classes: int) -> Mapping[str, Tensor]:
     """Names, shapes and types of a network's weights, on the meta device: nothing is allocated."""
-    with torch.device("meta"):
-        return build_network(arch, classes).state_dict()
+    return MappingProxyType(_empty_network(arch, classes).state_dict())
+
+
+def network_of(arch: str, classes: int, weights: dict[str, Tensor]) -> nn.Module:
+    """A ResNet of these very tensors, which it shares: whoever changes them changes its answers.
+
+    ModelRefusedError for an unknown architecture, RuntimeError for weights of another one.
+    """
+    network = _empty_network(arch, classes)
+    network.load_state_dict(weights, strict=True, assign=True)
+    return network
+
+
+def _empty_network(arch: str, classes: int) -> nn.Module:
+    with torch.device("meta"), _NothingDrawn():
+        return build_network(arch, classes)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out random first weights, where others come or none are needed.
+
+    On the meta device there is nothing to draw, but torch loads its compiler to draw it: 1.4 s of CPU (torch 2.15).
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if func.__name__ in ("kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_"):
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def bf16_is_native() -> bool:

@@ -17,6 +17,7 @@ from streams import (
     cli_dataset,
     cli_deadletters,
     cli_downstream,
+    cli_forms,
     cli_health,
     cli_history,
     cli_models,
@@ -233,7 +234,7 @@ def worker(
 
 OTHERS = (
     *(cli_topics, cli_broker, cli_downstream, cli_dataset, cli_pages, cli_history, cli_replay),
-    *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos, cli_models),
+    *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos, cli_models, cli_forms),
 )
 for others in OTHERS:
     app.add_typer(others.app)

@@ -37,7 +37,7 @@ DeadlineMs = Annotated[int | None, typer.Option(min=1, help="Milliseconds from t
 Name = Annotated[str, typer.Option(help="For pictures from a folder or ELPV.")]
 ModelDir = Annotated[Path | None, typer.Option("--model", help="Directory of a model. Default: train one, once.")]
 Device = Annotated[str, typer.Option(help="auto, openvino:CPU, torch:cpu or torch:cuda.")]
-PrecisionText = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+PrecisionText = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is a free port.")]
 ReadyFile = Annotated[
     Path | None, typer.Option(help="Written when it is at work, with its page's address, for supervisors.")
@@ -65,5 +65,5 @@ def parse_precision(text: str) -> Precision:
     if text == "auto":
         return Precision.UNKNOWN
     if text.upper() not in Precision.__members__ or text.upper() == "UNKNOWN":
-        raise CallerError(f"--precision must be auto, fp32, bf16 or fp16; came {text!r}")
+        raise CallerError(f"--precision must be auto, fp32, bf16, fp16 or int8; came {text!r}")
     return Precision[text.upper()]

@@ -80,7 +80,7 @@ def _preferences(device: str) -> tuple[Precision, ...]:
         return (Precision.BF16, Precision.FP32) if bf16_is_native() else (Precision.FP32,)
     from models.engines.openvino_engine import native_precision
 
-    return native_precision(), Precision.FP32
+    return Precision.INT8, native_precision(), Precision.FP32
 
 
 def _opened(

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from torch import Tensor, nn
+
 from models.artifact import Artifact
-from models.resnet import Classifier, build_network
+from models.resnet import Classifier, network_of
 
 
 def frozen_classifier(artifact: Artifact) -> Classifier:
-    """The artifact's classifier in float32 on the CPU, in evaluation mode, without gradients."""
-    network = build_network(artifact.arch, len(artifact.classes))
-    network.load_state_dict(dict(artifact.weights), strict=True)
+    """The artifact's classifier in float32 on the CPU, in evaluation mode, without gradients; it shares its weights."""
+    network = network_of(artifact.arch, len(artifact.classes), dict(artifact.weights))
     spec = artifact.preprocessing
     classifier = Classifier(network, spec.mean, spec.std, artifact.temperature)
     classifier.eval().requires_grad_(False)
     return classifier
+
+
+class Logits(nn.Module):
+    """uint8 pictures [n, h, w, 3] to logits [n, classes]: what is quantised, for temperature may change later."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See the class."""
+        return self.classifier.logits(pictures)

@@ -22,7 +22,7 @@ from models.dataset import SPLITS, Example, Pictures, Split, load, split_of
 from models.engines import Engine, open_engine
 from models.errors import DatasetError
 from models.evaluate import any_defect
-from models.examination import Examination, Rule, examine
+from models.examination import Examination, examine, rule_of
 from models.explain import heatmap, overlay_png
 from models.scoring import scores_by
 from schemas.records import Precision
@@ -130,10 +130,6 @@ def rows(found: Examination) -> list[tuple[str, str]]:
     ]
 
 
-def _rule(artifact: Artifact) -> Rule:
-    return Rule(artifact.classes, artifact.any_defect_threshold, artifact.unsure_band)
-
-
 def _scored(examples: Sequence[Example], artifact: Artifact, engine: Engine, robust: bool, make: MakeBar) -> _Scored:
     pictures = decoded(examples, artifact, make, "decoding")
     scores = scores_by(engine, pictures.pictures, make("scoring", len(examples)))
@@ -145,12 +141,12 @@ def _scored(examples: Sequence[Example], artifact: Artifact, engine: Engine, rob
         found = robustness(
             pictures.pictures,
             pictures.labels,
-            _rule(artifact),
+            rule_of(artifact),
             lambda shown: scores_by(engine, shown),
             SEED,
             lambda done, total: shake(done, total=total),
         )
-    examination = examine(scores, pictures.labels, _rule(artifact), known)
+    examination = examine(scores, pictures.labels, rule_of(artifact), known)
     return _Scored(examples, pictures, scores, examination, found)
 
 

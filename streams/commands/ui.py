@@ -75,6 +75,10 @@ class Ui:
             table.add_row(*row)
         self._console.print(table)
 
+    def show(self, table: Table) -> None:
+        """A table of any columns."""
+        self._console.print(table)
+
     def report(self, figures: Report) -> None:
         """The table at the end of a run."""
         self.table(f"Lineside · {figures.source}", report_rows(figures))
