@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from models.augment import Symmetry, augmented, blended
 from models.dataset import Pictures
 from models.errors import DatasetError, TrainingFailedError
-from models.order import Balance, Order, generator_of, seed_of, shares
+from models.order import Balance, Order, generator_of, loss_weights, seed_of
 from models.practice import Spotter, marked
 from models.resnet import Classifier, bf16_is_native, stages
 from models.schedule import groups_of, one_cycle
@@ -116,18 +116,18 @@ class Fit:
         self._order = Order(data.labels, classes, spec.batch, spec.balance, seed)
         self._practice_steps = spec.practice // spec.batch
         self._total = self._practice_steps + spec.epochs * self._order.per_epoch
-        self._weights = _class_weights(data, classes) if spec.balance == "weigh" else None
+        self._weights = loss_weights(data.labels, classes) if spec.balance == "weigh" else None
         self._spotter = Spotter(self._network, seed) if self._practice_steps else None
         self._average: AveragedModel | None = None
         self._optimiser: torch.optim.AdamW | None = None
-        self._best, self._values = _Best(), list[float]()
+        self._best, self._values, self._losses, self._loss_sum = _Best(), list[float](), list[float](), 0.0
         self._number, self._elapsed_s, self._stopped = 0, 0.0, False
         self._resumed: dict[str, dict[str, Tensor]] = {}
 
     @property
-    def values(self) -> list[float]:
-        """What the judge said after each epoch."""
-        return self._values
+    def curve(self) -> tuple[list[float], list[float]]:
+        """By epoch: the mean loss of its steps, and what the judge said after it."""
+        return self._losses, self._values
 
     def run(self, hooks: Hooks) -> None:
         """Train to the end. Raises TrainingFailedError at the first loss that isn't finite."""
@@ -152,13 +152,14 @@ class Fit:
             for index, kept in self._optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{index}.{name}": value for name, value in kept.items()}
         facts = {"number": self._number, "elapsed_s": self._elapsed_s, "stopped": self._stopped}
+        facts |= {"values": self._values, "losses": self._losses, "loss_sum": self._loss_sum}
         best = self._best.value if self._best.epoch else None
-        return tensors, facts | {"best": best, "best_epoch": self._best.epoch, "values": self._values}
+        return tensors, facts | {"best": best, "best_epoch": self._best.epoch}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Become what `state` said, before `run`."""
         self._number, self._elapsed_s, self._stopped = facts["number"], facts["elapsed_s"], facts["stopped"]
-        self._values = list(facts["values"])
+        self._values, self._losses, self._loss_sum = list(facts["values"]), list(facts["losses"]), facts["loss_sum"]
         best = -math.inf if facts["best"] is None else facts["best"]
         self._best = _Best(best, facts["best_epoch"], _under("best", tensors))
         self._network.load_state_dict(_under("network", tensors))
@@ -227,8 +228,8 @@ class Fit:
             optimiser.step()
             if self._average is not None:
                 self._average.update_parameters(self._network)
-            if phase.name == "real" and (self._number - first) % self._order.per_epoch == 0:
-                self._judge(hooks.judge)
+            if phase.name == "real":
+                self._note(loss.item(), self._number - first, hooks.judge)
             self._elapsed_s = before_s + hooks.clock() - started
             hooks.on_step(self._step(loss.item(), first, phase.steps, budget_s))
         self._number, self._elapsed_s, self._optimiser = first + phase.steps, 0.0, None
@@ -260,6 +261,14 @@ class Fit:
             for norm in _norms(self._network):
                 norm.eval()
 
+    def _note(self, loss: float, steps: int, judge: Judge | None) -> None:
+        """One step more; at an epoch's end its mean loss, and what the judge says."""
+        self._loss_sum += loss
+        if steps % self._order.per_epoch == 0:
+            self._losses.append(self._loss_sum / self._order.per_epoch)
+            self._loss_sum = 0.0
+            self._judge(judge)
+
     def _judge(self, judge: Judge | None) -> None:
         """Remember the network of the best epoch; stop where `patience` epochs have not brought a better one."""
         if judge is None:
@@ -277,12 +286,6 @@ class Fit:
         epoch = done // self._order.per_epoch + 1 if self._number > self._practice_steps else 0
         eta_s = 0.0 if self._stopped else left * self._elapsed_s / (self._number - first)
         return Step(self._number, self._total, epoch, loss, eta_s)
-
-
-def _class_weights(data: Pictures, classes: int) -> Tensor:
-    """Weights in the loss that give each class its share, with a mean of 1 over the pictures."""
-    weights = np.array(shares(data.labels, classes), np.float32)
-    return torch.from_numpy(weights / weights[data.labels].mean())
 
 
 def _norms(network: nn.Module) -> list[nn.Module]:

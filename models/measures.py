@@ -164,3 +164,12 @@ def _one_kind(bad: Bools) -> str:
 def _same_length(scores: np.ndarray[Any, Any], truths: np.ndarray[Any, Any] | Sequence[Any]) -> None:
     if len(scores) != len(truths):
         raise ValueError(f"{len(scores)} scores for {len(truths)} parts")
+
+
+def mcnemar(only_a: int, only_b: int) -> float | None:
+    """Two-sided p that discordant pairs split so unevenly by chance (McNemar 1947, exact); None without any."""
+    if only_a + only_b == 0:
+        return None
+    from scipy.stats import binomtest  # a second of start-up
+
+    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)

@@ -29,6 +29,12 @@ def shares(labels: I64, classes: int, most: float = MOST_REPEATS) -> list[float]
     return [min(most, (max(counts) / count) ** 0.5) if count else 0.0 for count in counts]
 
 
+def loss_weights(labels: I64, classes: int) -> Tensor:
+    """Weights in the loss that give each class its share, with a mean of 1 over the pictures; float32 [classes]."""
+    weights = torch.tensor(shares(labels, classes))
+    return weights / weights[torch.from_numpy(labels)].mean()
+
+
 class Order:
     """The batches of a training by their numbers; each epoch has an order of its own, by the seed."""
 

@@ -114,7 +114,7 @@ def train(
         with kept:
             under_way.run(Hooks(on_step, lambda network: _auroc(network, classifier, data["validation"]), clock))
         classifier.eval().requires_grad_(False)
-        return _finished(classifier, data, names, spec, now(), clock() - started, under_way.values)
+        return _finished(classifier, data, names, spec, now(), clock() - started, under_way)
 
 
 def begin_with(network: nn.Module, start: Mapping[str, Tensor]) -> None:
@@ -212,7 +212,7 @@ def _finished(
     spec: TrainSpec,
     created_at: datetime,
     fit_s: float,
-    curve: Sequence[float],
+    trained: Fit,
 ) -> Artifact:
     """Calibrate on validation, then measure on test, and pack."""
     validation, test = data["validation"], data["test"]
@@ -243,7 +243,8 @@ def _finished(
             "pictures": {name: len(pictures.labels) for name, pictures in data.items()},
             "fit_s": round(fit_s, 1),
             "seed": spec.seed,
-            "validation_auroc_by_epoch": [round(value, 5) for value in curve],
+            "loss_by_epoch": [round(loss, 5) for loss in trained.curve[0]],
+            "validation_auroc_by_epoch": [round(value, 5) for value in trained.curve[1]],
         },
     )
 

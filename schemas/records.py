@@ -1429,6 +1429,69 @@ class GateSignal:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReleased:
+    """A model may be named by recipes from now on, or, retired, no more. The newest record of a model_id counts; its sha256 never changes."""
+
+    model_id: str
+    uri: str
+    """Where it lies in the configured store of models: models/<sha256>."""
+    sha256: str
+    """Of the model's model.json, which holds the hashes of its other files."""
+    arch: str
+    classes: tuple[str, ...]
+    """In the order of the head."""
+    skus: tuple[str, ...] = ()
+    """Products that it was qualified for; empty: not said."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Figures of the evidence that are defined, such as escape and overkill."""
+    evidence: str | None = None
+    """JSON: the whole evaluation that the release rests on, and what it fell short of; null where there was none."""
+    released_by: str
+    approved_by: tuple[str, ...] = ()
+    reason: str = ""
+    """Why, above all where the evidence falls short."""
+    released_at: datetime
+    retired: bool = False
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "model_id": self.model_id,
+            "uri": self.uri,
+            "sha256": self.sha256,
+            "arch": self.arch,
+            "classes": self.classes,
+            "skus": self.skus,
+            "metrics": dict(self.metrics),
+            "evidence": self.evidence,
+            "released_by": self.released_by,
+            "approved_by": self.approved_by,
+            "reason": self.reason,
+            "released_at": self.released_at,
+            "retired": self.retired,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> ModelReleased:
+        """The record from what fastavro read."""
+        return cls(
+            model_id=value["model_id"],
+            uri=value["uri"],
+            sha256=value["sha256"],
+            arch=value["arch"],
+            classes=tuple(value["classes"]),
+            skus=tuple(value["skus"]),
+            metrics=value["metrics"],
+            evidence=value["evidence"],
+            released_by=value["released_by"],
+            approved_by=tuple(value["approved_by"]),
+            reason=value["reason"],
+            released_at=value["released_at"],
+            retired=value["retired"],
+        )
+
+
 Event = (
     FrameCaptured
     | VerdictIssued
@@ -1443,4 +1506,5 @@ Event = (
     | AlarmRaised
     | AuditEntry
     | GateSignal
+    | ModelReleased
 )

@@ -21,6 +21,7 @@ from streams.topics import (
     FRAMES,
     GATES,
     LINE_STATS,
+    MODELS,
     OUTCOMES,
     PARTS,
     RECIPES,
@@ -129,7 +130,13 @@ ROLES: Mapping[str, Role] = {
             reads=(DEADLETTERS, AUDIT),
             writes=(FRAMES, AUDIT),
         ),
-        Role("engineer", "recipes; lineside users", reads=_EVERYTHING, writes=(RECIPES, AUDIT), replays="reads"),
+        Role(
+            "engineer",
+            "recipes; lineside models, users",
+            reads=_EVERYTHING,
+            writes=(RECIPES, MODELS, AUDIT),
+            replays="reads",
+        ),
         Role(
             "auditor",
             "lineside tail, query, part, rebuild, dataset, store gc",

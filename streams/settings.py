@@ -46,6 +46,9 @@ class Settings:
     metrics_port: int = 0  # of /metrics, /alive and /progressing on 127.0.0.1; 0: none
     log_level: str = "INFO"
 
+    model_store: str = ""  # folder of released models, shared by all machines; empty: model-store/ in data_dir
+    release_approvals: int = 1  # how many different people a release takes
+
     partitions: int = 12  # of every topic keyed by station
     replication: int = 1
     min_insync_replicas: int = 1
@@ -133,6 +136,11 @@ class Settings:
     @property
     def spool_folder(self) -> Path:
         return Path(self.spool_dir) if self.spool_dir else self.data_dir / "gateway" / "spool"
+
+    @property
+    def model_store_dir(self) -> Path:
+        """Where released models lie."""
+        return Path(self.model_store) if self.model_store else self.data_dir / "model-store"
 
     @property
     def archive_dir(self) -> Path:

@@ -136,6 +136,9 @@ def _downstream(record: records.Event) -> str:
             return _words(f"{record.chain_id} #{record.chain_seq}", record.actor, record.action, record.subject)
         case records.GateSignal():
             return _words(record.kind, f"by {record.sender}", record.detail)
+        case records.ModelReleased():
+            verb = "retired" if record.retired else "released"
+            return _words(record.model_id, record.arch, f"{verb} by {record.released_by}", record.reason)
     return ""
 
 

@@ -280,6 +280,9 @@ def _identity(record: records.Event, key: bytes | None) -> tuple[str, str, datet
         case records.GateSignal():
             moment = f"{record.at.timestamp()}"
             return f"{record.pause_id}/{record.kind}/{record.sender}/{moment}", f"/gates/{record.sender}", record.at
+        case records.ModelReleased():
+            moment = f"{record.released_at.timestamp()}"
+            return f"{record.model_id}/{moment}", f"/models/{record.model_id}", record.released_at
         case _:
             return _of_station(record)
 

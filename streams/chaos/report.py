@@ -59,10 +59,11 @@ def show(console: Console, outcomes: Sequence[Outcome]) -> None:
             console.print(f"{found.fault}: {problem}", highlight=False, markup=False, soft_wrap=True)
 
 
-def to_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Figures of a run, with the machine that they are of."""
+def to_json(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> dict[str, Any]:
+    """Figures of a run, with the machine that they are of; `left_out` are faults that it did not come to."""
     return {
-        "passed": all(found.passed for found in outcomes),
+        "passed": not left_out and all(found.passed for found in outcomes),
+        "left_out": list(left_out),
         "machine": {"cores": os.cpu_count(), "system": platform.platform(), "load": os.getloadavg()},
         "faults": [found.to_json() for found in outcomes],
     }

@@ -85,15 +85,13 @@ def _not_run(fault: Fault, why: str, took_s: float) -> Outcome:
     return Outcome(fault.name, 0, 0, 0, 0, 0, 0, None, 0.0, 0, took_s, (f"it could not be run: {why}",))
 
 
-async def run_all(shared: Ground, faults: Sequence[Fault], say: Say) -> list[Outcome]:
-    """Every fault, each told as it begins and ends."""
-    outcomes = []
+async def run_all(shared: Ground, faults: Sequence[Fault], say: Say, outcomes: list[Outcome]) -> None:
+    """Every fault, each told as it begins and ends. `outcomes` grows as they end, whatever ends the run."""
     for number, fault in enumerate(faults, 1):
         say(f"[{number}/{len(faults)}] {fault.name}: {fault.help}")
         outcomes.append(await run_fault(shared, fault))
         problems = "; ".join(outcomes[-1].problems)
         say(f"    {'pass' if outcomes[-1].passed else f'FAIL: {problems}'} ({outcomes[-1].took_s:.0f} s)")
-    return outcomes
 
 
 @contextlib.contextmanager

@@ -86,10 +86,12 @@ class Row:
 def benchmark_command(options: BenchmarkOptions) -> None:
     """Open, prove, time in turn, compare, recommend. Not for a running event loop."""
     ui, found = Ui(), list[Row]()
-    artifacts = [*map(load_artifact, options.models), *(untrained(arch, *options.size) for arch in options.archs)]
+    trained = [load_artifact(directory) for directory in options.models]
     with ui.bars() as make:
-        for artifact in artifacts:
-            found += _of_model(artifact, options, ui, make)
+        for artifact in trained:
+            found += _of_model(artifact, _test_split(artifact, options.data, make), options, ui, make)
+        for arch in options.archs:
+            found += _of_model(untrained(arch, *options.size), None, options, ui, make)
     best = recommended(found, options.give)
     if options.as_json:
         said = {"batch": options.batch, "rows": [row.to_json() for row in found]}
@@ -150,14 +152,17 @@ def _accuracy(row: Row) -> float:
     return row.form.balanced_accuracy or 0.0 if row.form else 0.0
 
 
-def _of_model(artifact: Artifact, options: BenchmarkOptions, ui: Ui, make: MakeBar) -> list[Row]:
+def _test_split(artifact: Artifact, data: Path | None, make: MakeBar) -> Pictures | None:
+    if data is None:
+        return None
+    examples = chosen(labelled_set.examples(data), artifact, "test")
+    return decoded(examples, artifact, make, f"decoding for {artifact.model_id}")
+
+
+def _of_model(artifact: Artifact, test: Pictures | None, options: BenchmarkOptions, ui: Ui, make: MakeBar) -> list[Row]:
     """Every engine of a model, opened side by side and timed in turn."""
     spec = artifact.preprocessing
     noise = np.random.default_rng(1).integers(0, 256, (options.batch, spec.height, spec.width, 3), dtype=np.uint8)
-    test = None
-    if options.data and artifact.model_id not in options.archs:
-        examples = chosen(labelled_set.examples(options.data), artifact, "test")
-        test = decoded(examples, artifact, make, f"decoding for {artifact.model_id}")
     with ExitStack() as stack:
         engines = list(_engines(artifact, options.batch, ui, stack))
         bar = make(f"timing {artifact.model_id}", len(engines) * options.rounds)

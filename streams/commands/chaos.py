@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from streams.chaos.fault import Fault, Size, all_faults, chosen
+from streams.chaos.judgement import Outcome
 from streams.chaos.report import show, show_soak, to_json
 from streams.chaos.runner import forget, ground, logs_in, run_all
 from streams.chaos.soak import SoakPlan, soak
@@ -54,13 +55,15 @@ async def run_chaos(settings: Settings, options: ChaosOptions) -> bool:
     ui, main = Ui(), asyncio.current_task()
     assert main is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
-    with logs_in(folder):
-        report = await _run(folder, options, faults, ui)
-    text = json.dumps(report, indent=2)
-    if options.report_file:
-        options.report_file.write_text(text + "\n")
-    if options.as_json:
-        print(text)
+    outcomes: list[Outcome] = []
+    try:
+        with logs_in(folder):
+            report = await _run(folder, options, faults, ui, outcomes)
+    except asyncio.CancelledError:
+        if outcomes:
+            _write(to_json(outcomes, [fault.name for fault in faults[len(outcomes) :]]), options)
+        raise
+    _write(report, options)
     if report["passed"]:
         forget(folder)
     else:
@@ -68,8 +71,18 @@ async def run_chaos(settings: Settings, options: ChaosOptions) -> bool:
     return bool(report["passed"])
 
 
-async def _run(folder: Path, options: ChaosOptions, faults: Sequence[Fault], ui: Ui) -> dict[str, Any]:
-    """The report as JSON; shown as a table on the way."""
+def _write(report: dict[str, Any], options: ChaosOptions) -> None:
+    text = json.dumps(report, indent=2)
+    if options.report_file:
+        options.report_file.write_text(text + "\n")
+    if options.as_json:
+        print(text)
+
+
+async def _run(
+    folder: Path, options: ChaosOptions, faults: Sequence[Fault], ui: Ui, outcomes: list[Outcome]
+) -> dict[str, Any]:
+    """The report as JSON; shown as a table on the way. `outcomes` are those of the faults that have ended."""
     console = Console(stderr=options.as_json)
     if not console.is_terminal:
         console.width = FILE_WIDTH
@@ -80,6 +93,9 @@ async def _run(folder: Path, options: ChaosOptions, faults: Sequence[Fault], ui:
             soaked = await soak(shared, SoakPlan(options.soak_s, options.workers or 2), ui.say)
             show_soak(console, soaked)
             return soaked.to_json()
-        outcomes = await run_all(shared, faults, ui.say)
-    show(console, outcomes)
+        try:
+            await run_all(shared, faults, ui.say, outcomes)
+        finally:
+            if outcomes:
+                show(console, outcomes)
     return to_json(outcomes)

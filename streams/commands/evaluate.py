@@ -81,6 +81,17 @@ def evaluate_command(request: SourceRequest, options: EvaluateOptions) -> None:
         ui.say(answer(scored.examination))
 
 
+def examined(artifact: Artifact, data: Path, device: str, precision: Precision = Precision.UNKNOWN) -> Examination:
+    """A model over a data set's test split, by the engine that would serve, with progress bars."""
+    with Ui().bars() as make:
+        examples = chosen(labelled_set.examples(data), artifact, "test")
+        engine = open_engine(artifact, device, precision)
+        try:
+            return _scored(examples, artifact, engine, False, make).examination
+        finally:
+            engine.close()
+
+
 def _examples(request: SourceRequest, data: Path | None, make: MakeBar) -> list[Example]:
     if data is not None:
         return labelled_set.examples(data)
@@ -178,7 +189,15 @@ def _evaluated(scored: _Scored, artifact: Artifact, options: EvaluateOptions, wh
         escapes=mistakes(found.escapes),
         overkills=mistakes(found.overkills),
         robustness=scored.robustness,
+        losses=_numbers(artifact.metrics.get("loss_by_epoch")),
+        aurocs=_numbers(artifact.metrics.get("validation_auroc_by_epoch")),
     )
+
+
+def _numbers(value: object) -> list[float]:
+    """A curve of an artifact's metrics, which may hold anything; none where it holds anything else."""
+    values = value if isinstance(value, list) else []
+    return [float(v) for v in values] if all(isinstance(v, int | float) for v in values) else []
 
 
 def _mistake(scored: _Scored, artifact: Artifact, place: int, score: float) -> Mistake:

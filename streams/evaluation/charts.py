@@ -30,6 +30,22 @@ def scores_chart(good: Sequence[float], bad: Sequence[float], threshold: float |
         return svg_of(figure)
 
 
+def training_chart(losses: Sequence[float], aurocs: Sequence[float]) -> str:
+    """By epoch: the mean loss of training, and how well the validation split was ordered after it."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 2.2), layout="constrained")
+        for axes, (name, values, color) in zip(
+            figure.subplots(1, 2), (("loss, train", losses, ORANGE), ("AUROC, validation", aurocs, BLUE)), strict=True
+        ):
+            epochs = range(1, len(values) + 1)
+            axes.plot(epochs, values, color=color, linewidth=1.2, marker="o", markersize=2.5)
+            axes.set_title(f"{name}, n = {len(values)} epochs", loc="left", fontsize=9)
+            axes.set(xlabel="epoch", xlim=(0.5, len(values) + 0.5))
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        figure.axes[0].set_ylim(bottom=0)
+        return svg_of(figure)
+
+
 def reliability_chart(bins: Sequence[Bin], n: int) -> str:
     """What was claimed against how often it was right, with 95 % intervals."""
     with mpl.rc_context(STYLE):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from models.examination import Examination
 from models.measures import Figure
 from streams.evaluation.answer import answer, shown, what_would_change_it
-from streams.evaluation.charts import reliability_chart, robustness_chart, scores_chart
+from streams.evaluation.charts import reliability_chart, robustness_chart, scores_chart, training_chart
 from streams.evaluation.robustness import Robustness
 from streams.reports.page import render
 
@@ -26,7 +26,9 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """What a report shows. `good` and `bad` are the bad-part scores of good and bad parts; `about` the data's facts."""
+    """What a report shows. `good` and `bad` are the bad-part scores of good and bad parts; `about` the data's facts;
+    `losses` of training and `aurocs` of validation are by epoch, as the model's artifact has them.
+    """
 
     model_id: str
     examination: Examination
@@ -37,6 +39,8 @@ class Evaluated:
     escapes: Sequence[Mistake] = ()
     overkills: Sequence[Mistake] = ()
     robustness: Robustness | None = None
+    losses: Sequence[float] = ()
+    aurocs: Sequence[float] = ()
 
 
 def evaluation_page(found: Evaluated) -> str:
@@ -52,6 +56,7 @@ def evaluation_page(found: Evaluated) -> str:
         change=what_would_change_it(e),
         scores=scores_chart(found.good, found.bad, found.threshold),
         reliability=reliability_chart(e.calibration.bins, e.total),
+        training=training_chart(found.losses, found.aurocs) if found.losses and found.aurocs else "",
         robust=robustness_chart(found.robustness.rates, found.robustness.pictures) if found.robustness else "",
     )
 

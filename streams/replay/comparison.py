@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from models.measures import mcnemar
 from streams.replay.decided import Decisions, Pair, paired
 from streams.replay.truth import Rates, Truths, difference, rates
 
@@ -126,15 +127,6 @@ def flips_of(group: str, value: str, pairs: Sequence[Pair]) -> Flips:
     only_b = sum(pair.b.passes and not pair.a.passes for pair in pairs)
     same = sum(not pair.flips for pair in pairs)
     return Flips(group, value, len(pairs), same, only_a, only_b, mcnemar(only_a, only_b))
-
-
-def mcnemar(only_a: int, only_b: int) -> float | None:
-    """Two-sided p that discordant pairs split so unevenly by chance (McNemar 1947, exact); None without any."""
-    if only_a + only_b == 0:
-        return None
-    from scipy.stats import binomtest  # a second of start-up
-
-    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
 
 
 def holm(values: Sequence[float]) -> list[float]:

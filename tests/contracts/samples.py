@@ -252,11 +252,25 @@ GATE = records.GateSignal(
     detail="frames has 24 partitions",
     at=AT,
 )
+MODEL = records.ModelReleased(
+    model_id="flange-41",
+    uri="models/" + "cd" * 32,
+    sha256="cd" * 32,
+    arch="resnet18",
+    classes=("good", "scratch"),
+    skus=("flange",),
+    metrics={"escape": 0.0078125, "overkill": 0.03125},
+    evidence='{"shortfalls":[]}',
+    released_by="ana",
+    approved_by=("maria",),
+    reason="finds porosity",
+    released_at=AT,
+)
 SAMPLES: dict[str, records.Event] = {
     type(event).__name__: event
     for event in (
         *(FRAME, VERDICT, DEFECT, DEAD_LETTER, RECIPE, PART),
-        *(OUTCOME, SAMPLE, CLAIM, ALARM, WINDOW, AUDIT, GATE),
+        *(OUTCOME, SAMPLE, CLAIM, ALARM, WINDOW, AUDIT, GATE, MODEL),
     )
 }
 

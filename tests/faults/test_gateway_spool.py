@@ -37,7 +37,7 @@ from streams.topics import FRAMES, topic_specs
 from tests.faults.ledger import read_all
 from tests.gateways import shot
 
-FILES_PER_S = 100
+FILES_PER_S = 50
 LINES = 3
 ALL_SENT = "the spool is sent; frames go directly to the broker again"
 

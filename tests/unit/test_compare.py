@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.measures import mcnemar
 from schemas.records import Outcome
 from streams.errors import CallerError
 from streams.inspection.decide import ClassRoles, judge
-from streams.replay.comparison import compare, holm, mcnemar
+from streams.replay.comparison import compare, holm
 from streams.replay.decided import Decision, Decisions
 from streams.replay.page import answer, comparison_page
 from streams.replay.truth import NO_OK, Truth, Truths, rates

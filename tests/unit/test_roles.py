@@ -20,6 +20,7 @@ WRITERS = {  # by topic, as DESIGN's table of topics says who writes
     "claims": {"station"},
     "alarms": {"parts", "statistics"},
     "deadletters": {"inspector", "parts"},
+    "models": {"engineer"},
     "gates": {"gateway"},  # and the administrator who adds partitions
     "audit": {"station", "dashboard", "redriver", "engineer"},
 }

@@ -21,6 +21,7 @@ from schemas.records import (
     FrameCaptured,
     GateSignal,
     LineWindow,
+    ModelReleased,
     Recipe,
     SampleSelected,
     StationClaim,
@@ -120,6 +121,8 @@ def made_at(record: Event) -> datetime:
             return record.at
         case Recipe():
             return record.created_at
+        case ModelReleased():
+            return record.released_at
         case SampleSelected():
             return record.selected_at
         case DefectDetected():

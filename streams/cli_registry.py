@@ -1,0 +1,126 @@
+"""`lineside models …`: which models recipes may name. Parse and delegate only."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli_options import Device, Json
+from streams.commands.options import with_settings
+from streams.settings import Settings
+
+app = typer.Typer()
+models = typer.Typer(no_args_is_help=True, help="Released models: list, look at, release, retire, compare.")
+app.add_typer(models, name="models")
+
+ModelId = Annotated[str, typer.Argument(metavar="MODEL_ID", help="As the list shows it.")]
+By = Annotated[str | None, typer.Option(help="Who does it, for the audit log. Default: your login name.")]
+
+
+@models.command("list")
+@with_settings()
+def list_(
+    settings: Settings,
+    all_: Annotated[bool, typer.Option("--all", help="Retired ones too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List released models. Example: `lineside models list --all`."""
+    from streams.commands.models import list_models
+
+    list_models(settings, all_, as_json)
+
+
+@models.command("show")
+@with_settings()
+def show(settings: Settings, model_id: ModelId, as_json: Json = False) -> None:
+    """Show a release: hashes, classes, evidence, people. Example: `lineside models show flange-40 --json`."""
+    from streams.commands.models import show_model
+
+    show_model(settings, model_id, as_json)
+
+
+@models.command("release")
+@with_settings()
+def release(
+    settings: Settings,
+    model: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a model.")],
+    data: Annotated[
+        Path | None, typer.Option(help="A data set, whose test split the model has not seen: the evidence.")
+    ] = None,
+    most_escape: Annotated[float, typer.Option(min=0, max=1, help="Share of bad parts passed, at most.")] = 0.02,
+    most_overkill: Annotated[float, typer.Option(min=0, max=1, help="Share of good parts rejected, at most.")] = 0.05,
+    least_bad: Annotated[int, typer.Option(min=1, help="Bad parts in the evidence, at least.")] = 30,
+    sku: Annotated[list[str] | None, typer.Option(help="A product that it is for; may be given again.")] = None,
+    by: By = None,
+    approved_by: Annotated[list[str] | None, typer.Option(help="Who approves; may be given again.")] = None,
+    why: Annotated[str, typer.Option(help="Why, above all where the evidence falls short or there is none.")] = "",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Release a model, so that recipes may name it: evaluate it, hold it against the gate, keep it, publish it.
+
+    The gate asks for bad parts in the test split, for a low escape and a low overkill. A model that falls short, or has
+    no evidence, is refused, unless somebody gives a reason, which is kept with the name. Releasing changes no line: a
+    recipe puts a model in force. A model's id stands for these very files for ever.
+
+    Examples: `lineside models release models/flange-41 --data flanges-1 --sku flange --approved-by maria`,
+    `lineside models release models/flange-41 --why "trial on line 3, advice only"`.
+    """
+    from models.qualification import Gate
+    from streams.commands.models import ReleaseOptions, release_model
+
+    options = ReleaseOptions(
+        model=model,
+        data=data,
+        gate=Gate(most_escape, most_overkill, least_bad),
+        skus=tuple(sku or ()),
+        by=by or getpass.getuser(),
+        approved_by=tuple(approved_by or ()),
+        why=why,
+        device=device,
+        as_json=as_json,
+    )
+    release_model(settings, options)
+
+
+@models.command("retire")
+@with_settings()
+def retire(
+    settings: Settings,
+    model_id: ModelId,
+    why: Annotated[str, typer.Option(help="Why, for the audit log.")],
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Retire a model: no recipe may name it any more. Its files stay.
+
+    Example: `lineside models retire flange-40 --why "flange-41 finds porosity"`.
+    """
+    from streams.commands.models import retire_model
+
+    retire_model(settings, model_id, by or getpass.getuser(), why, as_json)
+
+
+@models.command("compare")
+@with_settings()
+def compare(
+    settings: Settings,
+    a: Annotated[str, typer.Argument(metavar="MODEL", help="A model's directory, or the id of a released one.")],
+    b: Annotated[str, typer.Argument(metavar="CANDIDATE", help="The one that may take its place.")],
+    data: Annotated[Path, typer.Option(help="A data set, whose test split neither has seen.")],
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Compare two models on the same pictures: what one alone lets pass, what one alone rejects.
+
+    The parts that they judge differently are tested by McNemar's exact test. On frames of the line itself:
+    `lineside replay` and `lineside compare`.
+
+    Example: `lineside models compare flange-40 models/flange-41 --data flanges-1`.
+    """
+    from streams.commands.models_compare import CompareOptions, compare_models
+
+    compare_models(settings, CompareOptions(a=a, b=b, data=data, device=device, as_json=as_json))

@@ -1,0 +1,1 @@
+"""Released models: where they lie, and which may be named by recipes."""

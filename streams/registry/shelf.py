@@ -1,0 +1,90 @@
+"""Where released models lie: one folder each, named by its content, written whole or not at all, never changed.
+
+Place in the flow: `lineside models release` puts a model here, workers and replays take it from here. The folder may be
+shared between machines. What is read is verified anew each time. Knows no topic.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from models.artifact import Artifact, load_artifact
+from models.artifact_files import MAX_BYTES
+from models.errors import ModelError, ModelRefusedError
+from streams.errors import OperatorError
+from streams.registry.book import PLACE, SHA256
+
+
+class Shelf:
+    """The configured store of models."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, directory: Path) -> Artifact:
+        """Copy a model's directory here, if it isn't here yet; the model as it is here.
+
+        ModelError or ModelRefusedError for a directory that holds none, or one that changes meanwhile; OperatorError
+        where it can't be written.
+        """
+        artifact = load_artifact(directory)
+        place = self._folder / artifact.sha256
+        try:
+            if not place.exists():
+                self._copy(directory, place, artifact.sha256)
+        except OSError as error:
+            raise OperatorError(
+                f"the model can't be kept in {self._folder} ({error.strerror}); make room or give rights there, or "
+                "name another folder by LINESIDE_MODEL_STORE"
+            ) from error
+        return self.get(PLACE + artifact.sha256)
+
+    def get(self, uri: str) -> Artifact:
+        """The model at `models/<sha256>`, verified.
+
+        ModelRefusedError for any other reference, and for files that are not those of the sha256; ModelError where it
+        is not here.
+        """
+        sha256 = uri.removeprefix(PLACE)
+        if uri != PLACE + sha256 or not SHA256.fullmatch(sha256):
+            raise ModelRefusedError(f"a released model lies at {PLACE}<sha256>; came {uri!r:.100}")
+        if not (self._folder / sha256).is_dir():
+            raise ModelError(
+                f"the model {sha256} is not in {self._folder}; share that folder with the machine that released it, "
+                "or release it here"
+            )
+        artifact = load_artifact(self._folder / sha256)
+        if artifact.sha256 != sha256:
+            raise ModelRefusedError(f"{self._folder / sha256} holds the model {artifact.sha256}: it was exchanged")
+        return artifact
+
+    def _copy(self, directory: Path, place: Path, sha256: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".") as scratch:
+            new = Path(scratch) / "model"
+            new.mkdir()
+            for name in MAX_BYTES:
+                if (directory / name).is_file():
+                    shutil.copyfile(directory / name, new / name)
+                    _sync(new / name)
+            if load_artifact(new).sha256 != sha256:
+                raise ModelRefusedError(f"{directory} changed while it was read; try again")
+            _sync(new)
+            try:
+                new.rename(place)
+            except OSError:
+                if not place.is_dir():  # another has put the same there meanwhile
+                    raise
+        _sync(self._folder)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
