@@ -151,7 +151,7 @@ class Fit:
         if self._optimiser is not None:
             for index, kept in self._optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{index}.{name}": value for name, value in kept.items()}
-        facts = {"number": self._number, "elapsed_s": self._elapsed_s, "stopped": self._stopped}
+        facts: dict[str, Any] = {"number": self._number, "elapsed_s": self._elapsed_s, "stopped": self._stopped}
         facts |= {"values": self._values, "losses": self._losses, "loss_sum": self._loss_sum}
         best = self._best.value if self._best.epoch else None
         return tensors, facts | {"best": best, "best_epoch": self._best.epoch}
