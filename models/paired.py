@@ -60,10 +60,15 @@ class Judged:
 
 
 def paired(a: Judged, b: Judged) -> Paired:
-    """The two may order their classes differently; n and the pictures are the same. ValueError where n differs."""
+    """The two may order their classes differently; n and the pictures are the same.
+
+    ValueError where n differs, or where a picture's label is a defect for one and good for the other.
+    """
     if len(a.labels) != len(b.labels):
         raise ValueError(f"{len(a.labels)} pictures against {len(b.labels)}")
-    bad = np.array([item.role == "defect" for item in a.rule.classes])[a.labels]
+    bad, bad_b = (np.array([item.role == "defect" for item in one.rule.classes])[one.labels] for one in (a, b))
+    if (bad != bad_b).any():
+        raise ValueError("a label is a defect for one model and good for the other")
     ng_a, ng_b = (outcomes(one.scores, one.rule) == "NG" for one in (a, b))
     return Paired(
         a=evaluate(a.scores, a.labels, a.rule.classes, a.rule.any_defect_threshold),

@@ -18,6 +18,7 @@ from models.scoring import scores_by
 from streams.commands.evaluate import chosen, decoded
 from streams.commands.models import known_release, read
 from streams.commands.ui import MakeBar, Ui
+from streams.errors import CallerError
 from streams.evaluation.answer import shown
 from streams.evaluation.page import figure
 from streams.registry.shelf import Shelf
@@ -40,7 +41,11 @@ def compare_models(settings: Settings, options: CompareOptions) -> None:
     ui, a, b = Ui(), model_named(settings, options.a), model_named(settings, options.b)
     examples = labelled_set.examples(options.data)
     with ui.bars() as make:
-        found = paired(*(_judged(chosen(examples, one, "test"), one, options.device, make) for one in (a, b)))
+        judged = [_judged(chosen(examples, one, "test"), one, options.device, make) for one in (a, b)]
+    try:
+        found = paired(*judged)
+    except ValueError as error:
+        raise CallerError(f"{a.model_id} and {b.model_id} can't be compared on {options.data}: {error}") from error
     if options.as_json:
         who = {"a": {"model_id": a.model_id, "sha256": a.sha256}, "b": {"model_id": b.model_id, "sha256": b.sha256}}
         print(json.dumps({"models": who, **found.to_json()}, indent=2, allow_nan=False))

@@ -32,7 +32,6 @@ from tests.sampling_world import Timed, a_plan, captured, decisions, defect, jud
 
 COUNT = 360
 PLAN = a_plan(budget=60, seed=5)
-DAYS = a_plan(budget=60, seed=5, period_s=86_400)  # a test hardly ever runs into the next period
 
 
 def now() -> datetime:
@@ -106,25 +105,29 @@ async def test_the_same_seed_chooses_the_same_within_budgets_and_no_pixels_twice
         assert (verdicts[s.verdict_id].outcome is Outcome.OK) == (s.strategy is Strategy.PASS_AUDIT)
 
 
+async def in_this_period() -> Timed:
+    """Times of the period of just now, which goes on for as long as a test takes."""
+    left_s = PLAN.period_s - (now() - PLAN.start_of(now())).total_seconds()
+    if left_s < 20:
+        await asyncio.sleep(left_s + 0.1)
+    return Timed(PLAN.start_of(now()), timedelta(milliseconds=1))
+
+
 async def test_live_it_samples_a_period_when_it_has_closed_and_all_its_frames_are_inspected(
     bootstrap: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frame without a verdict ─ the period stays open ─ its verdict comes ─ samples come"""
-
-    def tomorrow() -> datetime:
-        return now() + timedelta(seconds=DAYS.period_s + GRACE_S)
-
     settings = await prepared(bootstrap, topic_prefix, tmp_path)
-    await history(settings, 40, Timed(DAYS.start_of(now()), timedelta(milliseconds=1)))
-    frame = captured(40)
+    timed, frame = await in_this_period(), captured(40)
+    await history(settings, 40, timed)
     async with Publisher(bootstrap, topic_prefix, CODEC) as publisher:
         at = await (await publisher.send(FRAMES, frame, key=station_key(frame.plant, frame.line, frame.station)))
         monkeypatch.setattr(service, "INSPECTED_TIMEOUT_S", 0.0)
         with pytest.raises(OperatorError, match=rf"partitions \[{at.partition}\] have no verdict yet"):
-            await SamplerService(settings, DAYS, clock=tomorrow).once(Range())
+            await SamplerService(settings, PLAN, clock=later).once(Range(since=timed.at(0)))
         assert await published(settings) == []
         stop, ready = asyncio.Event(), asyncio.Event()
-        live = asyncio.create_task(SamplerService(settings, DAYS, clock=tomorrow).follow(None, stop, ready.set))
+        live = asyncio.create_task(SamplerService(settings, PLAN, clock=later).follow(timed.at(0), stop, ready.set))
         await asyncio.wait_for(ready.wait(), 30)
         verdict = judged(40, topic_prefix + FRAMES.name, at.partition, at.offset, now())
         await (await publisher.send(VERDICTS, verdict, key=b"k", partition=at.partition))

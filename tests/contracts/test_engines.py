@@ -238,8 +238,8 @@ def test_an_accelerator_error_is_fatal_whatever_it_says() -> None:
     assert isinstance(device_error(torch.AcceleratorError("unspecified")), DeviceFatalError)
 
 
-def test_opening_an_engine_contacts_nobody() -> None:
-    """A fresh process, because OpenVINO's telemetry would send on import."""
+def test_opening_an_engine_contacts_nobody_and_loads_no_compiler() -> None:
+    """A fresh process, because OpenVINO's telemetry would send on import. What isn't loaded makes a start quick."""
     code = (
         "import socket, sys\n"
         "def refuse(*a, **k): print('CONTACT', a, flush=True); raise OSError('no network')\n"
@@ -248,6 +248,7 @@ def test_opening_an_engine_contacts_nobody() -> None:
         "from tests.models_fixture import tiny_artifact\n"
         "open_engine(tiny_artifact(), 'openvino:CPU', buckets=(1,)).close()\n"
         "assert 'openvino_telemetry.main' not in sys.modules\n"
+        "assert not {'torch._dynamo', 'torch.distributed.tensor', 'sympy'} & set(sys.modules)\n"
         "print('opened')\n"
     )
     assert socket.socket.connect  # the one patched there exists

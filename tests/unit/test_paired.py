@@ -44,3 +44,6 @@ def test_other_pictures_are_refused() -> None:
     one = judged(0.1, 0.1, 0.9, 0.9, 0.9, 0.1, 0.1)
     with pytest.raises(ValueError, match="7 pictures against 6"):
         paired(one, Judged(one.scores[:6], LABELS[:6], one.rule))
+    turned = Rule((ModelClass("scratch", "good"), ModelClass("good", "defect", 0.5)), None, 0.1)
+    with pytest.raises(ValueError, match="defect for one model and good for the other"):
+        paired(one, Judged(one.scores, 1 - LABELS, turned))
