@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,11 +25,13 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from models.artifact_checks import check
 from models.artifact_files import (
     GOLDEN,
     INT8_GRAPH,
     INT8_WEIGHTS,
     MANIFEST,
+    NOVELTY,
     WEIGHTS,
     check_header,
     check_keys,
@@ -40,13 +41,9 @@ from models.artifact_files import (
 )
 from models.errors import ModelError, ModelRefusedError
 from models.preprocess import Preprocessing
-from models.resnet import expected_tensors
 from schemas.records import Precision
 
 FORMAT = 1
-MAX_CLASSES = 1000
-MAX_TOLERANCE = 0.2  # a precision that differs by more isn't offered
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEYS = frozenset(
     {"format", "model_id", "arch", "created_at", "classes", "preprocessing", "temperature", "unsure_band"}
     | {"any_defect_threshold"}
@@ -68,10 +65,14 @@ class ModelClass:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Golden:
-    """Prepared pictures, uint8 [k, h, w, 3], and the probabilities that training saw, float32 [k, classes]."""
+    """Prepared pictures, uint8 [k, h, w, 3], and the probabilities that training saw, float32 [k, classes].
+
+    `novelty`, float32 [k], is there just where the model has a bank of good parts.
+    """
 
     pictures: U8
     scores: F32
+    novelty: F32 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,20 @@ class Graph:
 
     xml: bytes
     weights: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Novelty:
+    """What good parts look like, and how far from it is novel.
+
+    `bank` float32 [m, c]: unit vectors of places of good parts. A picture whose novelty is above `threshold` is one of
+    the share `false_alarm` of good parts, at most and in the mean, by `good` pictures that the bank has not seen.
+    """
+
+    bank: Tensor
+    threshold: float
+    false_alarm: float
+    good: int
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -104,16 +119,13 @@ class Artifact:
     temperature: float = 1.0
     metrics: Mapping[str, Any] = field(default_factory=dict)
     int8: Graph | None = None
+    novelty: Novelty | None = None
     sha256: str = ""
 
     def __post_init__(self) -> None:
         for name in ("tolerance", "weights", "metrics"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
-        _check_name("model_id", self.model_id)
-        _check_classes(self.classes)
-        _check_numbers(self)
-        _check_weights(self)
-        _check_golden(self)
+        check(self)
 
     def golden_labels(self) -> list[str]:
         """The class each golden picture scores highest: ties the head's order to the names."""
@@ -135,7 +147,7 @@ def load_artifact(directory: Path) -> Artifact:
             raise ModelRefusedError(
                 f"{name} was changed: {MANIFEST} says sha256 {manifest['files'][name]}, it has {found}"
             )
-        if name in (WEIGHTS, GOLDEN):
+        if name in (WEIGHTS, GOLDEN, NOVELTY):
             check_header(name, data)
     try:
         artifact = _build(manifest, files, hashlib.sha256(manifest_bytes).hexdigest())
@@ -160,12 +172,7 @@ def save_artifact(artifact: Artifact, directory: Path) -> None:
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as scratch:
         new, old = Path(scratch) / "new", Path(scratch) / "old"
         new.mkdir()
-        files = {
-            WEIGHTS: safetensors.torch.save({k: v.contiguous() for k, v in artifact.weights.items()}),
-            GOLDEN: safetensors.numpy.save({"pictures": artifact.golden.pictures, "scores": artifact.golden.scores}),
-        }
-        if artifact.int8:
-            files |= {INT8_GRAPH: artifact.int8.xml, INT8_WEIGHTS: artifact.int8.weights}
+        files = _files(artifact)
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         for name, data in {**files, MANIFEST: _manifest_bytes(artifact, hashes)}.items():
             write(new / name, data)
@@ -174,23 +181,41 @@ def save_artifact(artifact: Artifact, directory: Path) -> None:
         new.rename(directory)
 
 
+def _files(artifact: Artifact) -> dict[str, bytes]:
+    """All files but model.json."""
+    golden: dict[str, np.ndarray[Any, Any]] = {"pictures": artifact.golden.pictures, "scores": artifact.golden.scores}
+    if artifact.golden.novelty is not None:
+        golden["novelty"] = artifact.golden.novelty
+    files = {
+        WEIGHTS: safetensors.torch.save({k: v.contiguous() for k, v in artifact.weights.items()}),
+        GOLDEN: safetensors.numpy.save(golden),
+    }
+    if artifact.int8:
+        files |= {INT8_GRAPH: artifact.int8.xml, INT8_WEIGHTS: artifact.int8.weights}
+    if artifact.novelty:
+        files[NOVELTY] = safetensors.torch.save({"bank": artifact.novelty.bank.contiguous()})
+    return files
+
+
 def _holds_other_things(directory: Path) -> bool:
     return not (directory / MANIFEST).exists() and any(directory.iterdir())
 
 
 def _parse_manifest(data: bytes) -> Mapping[str, Any]:
-    manifest = check_keys(MANIFEST, parse_json(MANIFEST, data), _KEYS)
+    parsed = parse_json(MANIFEST, data)
+    novel = {"novelty"} if isinstance(parsed, Mapping) and "novelty" in parsed else set[str]()
+    manifest = check_keys(MANIFEST, parsed, _KEYS | novel)
     if manifest["format"] != FORMAT:
         raise ModelRefusedError(f"{MANIFEST} has format {manifest['format']!r}; this program reads format {FORMAT}")
     files = manifest["files"]
-    quantised = {INT8_GRAPH, INT8_WEIGHTS} if isinstance(files, Mapping) and INT8_GRAPH in files else set()
-    check_keys(f"'files' of {MANIFEST}", files, {WEIGHTS, GOLDEN} | quantised)
+    quantised = {INT8_GRAPH, INT8_WEIGHTS} if isinstance(files, Mapping) and INT8_GRAPH in files else set[str]()
+    check_keys(f"'files' of {MANIFEST}", files, {WEIGHTS, GOLDEN} | quantised | ({NOVELTY} if novel else set()))
     return manifest
 
 
 def _build(manifest: Mapping[str, Any], files: Mapping[str, bytes], sha256: str) -> Artifact:
     golden = safetensors.numpy.load(files[GOLDEN])
-    check_keys(GOLDEN, golden, {"pictures", "scores"})
+    check_keys(GOLDEN, golden, {"pictures", "scores"} | ({"novelty"} if NOVELTY in files else set()))
     for item in manifest["classes"]:
         check_keys("a class", item, {"name", "role", "threshold"})
     return Artifact(
@@ -207,8 +232,14 @@ def _build(manifest: Mapping[str, Any], files: Mapping[str, bytes], sha256: str)
         temperature=manifest["temperature"],
         metrics=manifest["metrics"],
         int8=Graph(files[INT8_GRAPH], files[INT8_WEIGHTS]) if INT8_GRAPH in files else None,
+        novelty=_novelty(manifest["novelty"], files[NOVELTY]) if NOVELTY in files else None,
         sha256=sha256,
     )
+
+
+def _novelty(facts: object, data: bytes) -> Novelty:
+    given = check_keys(f"'novelty' of {MANIFEST}", facts, {"threshold", "false_alarm", "good"})
+    return Novelty(check_keys(NOVELTY, safetensors.torch.load(data), {"bank"})["bank"], **given)
 
 
 def _manifest_bytes(artifact: Artifact, hashes: Mapping[str, str]) -> bytes:
@@ -227,72 +258,7 @@ def _manifest_bytes(artifact: Artifact, hashes: Mapping[str, str]) -> bytes:
         "metrics": dict(artifact.metrics),
         "files": dict(hashes),
     }
+    if artifact.novelty:
+        kept = artifact.novelty
+        manifest["novelty"] = {"threshold": kept.threshold, "false_alarm": kept.false_alarm, "good": kept.good}
     return (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode()
-
-
-def _check_name(what: str, value: object) -> None:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ModelRefusedError(f"{what} must be 1 to 64 of A-Z a-z 0-9 . _ -; came {value!r}")
-
-
-def _check_range(what: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ModelRefusedError(f"{what} must be a number from {low} to {high}; came {value!r}")
-
-
-def _check_classes(classes: tuple[ModelClass, ...]) -> None:
-    if not 2 <= len(classes) <= MAX_CLASSES or len({c.name for c in classes}) != len(classes):
-        raise ModelRefusedError(f"expected 2 to {MAX_CLASSES} classes with different names; came {len(classes)}")
-    if {c.role for c in classes} != {"good", "defect"}:
-        raise ModelRefusedError("expected at least one class of the role 'good' and one of 'defect', and no other role")
-    for item in classes:
-        _check_name("a class name", item.name)
-        if item.role == "defect":
-            _check_range(f"the threshold of {item.name}", item.threshold, 0.0, 1.0)
-        elif item.threshold is not None:
-            raise ModelRefusedError(f"the good class {item.name} has a threshold; only defects do")
-
-
-def _check_numbers(artifact: Artifact) -> None:
-    _check_range("temperature", artifact.temperature, 0.01, 100.0)
-    _check_range("unsure_band", artifact.unsure_band, 0.0, 1.0)
-    if artifact.any_defect_threshold is not None:
-        _check_range("any_defect_threshold", artifact.any_defect_threshold, 0.0, 1.0)
-    if Precision.FP32 not in artifact.tolerance or Precision.UNKNOWN in artifact.tolerance:
-        raise ModelRefusedError(f"tolerance must name FP32 and real precisions; came {sorted(artifact.tolerance)}")
-    if (Precision.INT8 in artifact.tolerance) != (artifact.int8 is not None):
-        raise ModelRefusedError("a tolerance for INT8 and a quantised network come together; one of them is missing")
-    for precision, value in artifact.tolerance.items():
-        _check_range(f"the tolerance of {precision}", value, 0.0, MAX_TOLERANCE)
-
-
-def _check_weights(artifact: Artifact) -> None:
-    expected = expected_tensors(artifact.arch, len(artifact.classes))
-    check_keys(f"weights of a {artifact.arch}", dict(artifact.weights), set(expected))
-    for name, wanted in expected.items():
-        came = artifact.weights[name]
-        if (came.shape, came.dtype) != (wanted.shape, wanted.dtype):
-            head = f"; {len(artifact.classes)} classes are named" if name.startswith("fc.") else ""
-            raise ModelRefusedError(
-                f"weight {name}: expected {wanted.dtype} {list(wanted.shape)}, "
-                f"came {came.dtype} {list(came.shape)}{head}"
-            )
-        if not came.isfinite().all():
-            raise ModelRefusedError(f"weight {name} holds numbers that are not finite")
-
-
-def _check_golden(artifact: Artifact) -> None:
-    pictures, scores, spec = artifact.golden.pictures, artifact.golden.scores, artifact.preprocessing
-    shape = (len(pictures), spec.height, spec.width, 3)
-    if not len(pictures) or pictures.dtype != np.uint8 or pictures.shape != shape:
-        raise ModelRefusedError(
-            f"golden pictures: expected uint8 [k, {spec.height}, {spec.width}, 3], "
-            f"came {pictures.dtype} {list(pictures.shape)}"
-        )
-    if scores.dtype != np.float32 or scores.shape != (len(pictures), len(artifact.classes)):
-        raise ModelRefusedError(
-            f"golden scores: expected float32 [{len(pictures)}, {len(artifact.classes)}], "
-            f"came {scores.dtype} {list(scores.shape)}"
-        )
-    if not np.isfinite(scores).all() or not np.allclose(scores.sum(axis=1), 1, atol=1e-3):
-        raise ModelRefusedError("golden scores must be probabilities that add up to 1")

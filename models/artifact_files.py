@@ -16,7 +16,15 @@ from models.errors import ModelRefusedError
 
 MANIFEST, WEIGHTS, GOLDEN = "model.json", "weights.safetensors", "golden.safetensors"
 INT8_GRAPH, INT8_WEIGHTS = "int8.xml", "int8.bin"  # where a model was quantised: OpenVINO's format, without code
-MAX_BYTES = {MANIFEST: 1 << 20, WEIGHTS: 1 << 30, GOLDEN: 64 << 20, INT8_GRAPH: 16 << 20, INT8_WEIGHTS: 1 << 30}
+NOVELTY = "novelty.safetensors"  # where a model knows what good parts look like
+MAX_BYTES = {
+    MANIFEST: 1 << 20,
+    WEIGHTS: 1 << 30,
+    GOLDEN: 64 << 20,
+    INT8_GRAPH: 16 << 20,
+    INT8_WEIGHTS: 1 << 30,
+    NOVELTY: 128 << 20,
+}
 MAX_HEADER_BYTES = 1 << 20  # of a safetensors file; a ResNet-152's takes 90 kB
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from models.artifact import F32, U8
     from models.evaluate import I64
 
+UNKNOWN = "unknown"
+"""The one defect class of a model that was made of good parts alone: whatever is no good part."""
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.15  # of parts; the rest is the test split

@@ -50,6 +50,19 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class NovelFigures:
+    """What the distance to good parts tells: its order, and what the model's own threshold makes of it."""
+
+    ranking: Ranking
+    false_alarms: Rate
+    found: Rate
+
+    def to_json(self) -> dict[str, Any]:
+        rates = {"false_alarms": self.false_alarms.to_json(), "found": self.found.to_json()}
+        return {"ranking": self.ranking.to_json(), **rates}
+
+
+@dataclass(frozen=True, slots=True)
 class Examination:
     """A model over n labelled pictures. `unsure` counts those that a person would be asked about.
 
@@ -66,6 +79,7 @@ class Examination:
     slices: tuple[Slice, ...]
     escapes: tuple[int, ...]
     overkills: tuple[int, ...]
+    novelty: NovelFigures | None = None
 
     @property
     def total(self) -> int:
@@ -82,6 +96,7 @@ class Examination:
             "classes": [item.to_json() for item in self.classes],
             "confusion": {"classes": [item.name for item in self.classes], "counts": self.confusion},
             "slices": [item.to_json() for item in self.slices],
+            "novelty": self.novelty.to_json() if self.novelty else None,
         }
 
 
@@ -115,6 +130,16 @@ def examine(scores: F32, labels: I64, rule: Rule, known: Mapping[str, Sequence[s
         slices=tuple(s for by, values in (known or {}).items() for s in _slices(by, values, scores, labels, rule)),
         escapes=tuple(escapes[np.argsort(together[escapes], kind="stable")].tolist()),
         overkills=tuple(overkills[np.argsort(-together[overkills], kind="stable")].tolist()),
+    )
+
+
+def novel_figures(novelty: F32, labels: I64, rule: Rule, threshold: float) -> NovelFigures:
+    """Of the novelty [n] of pictures with true classes [n], and the threshold that the model states."""
+    bad, novel = _bad(labels, rule.classes), novelty > threshold
+    return NovelFigures(
+        ranking=ranking(novelty, bad),
+        false_alarms=rate(int((novel & ~bad).sum()), int((~bad).sum())),
+        found=rate(int((novel & bad).sum()), int(bad.sum())),
     )
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from models.artifact import F32, MAX_TOLERANCE, U8, Artifact, Graph
+from models.artifact import F32, U8, Artifact, Graph
+from models.artifact_checks import MAX_TOLERANCE
 from models.calibrate import softmax
 from models.engines.openvino_engine import converted, kept
 from models.errors import ModelError, ModelRefusedError

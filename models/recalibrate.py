@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from models.artifact import F32, MAX_TOLERANCE, Artifact, Golden
+from models.artifact import F32, Artifact, Golden
+from models.artifact_checks import MAX_TOLERANCE
 from models.calibrate import (
     ThresholdRule,
     band_for,
@@ -134,7 +135,7 @@ def _with(artifact: Artifact, temperature: float, threshold: float, band: float,
         temperature=temperature,
         tolerance=limits,
         int8=artifact.int8 if Precision.INT8 in limits else None,
-        golden=Golden(artifact.golden.pictures, golden),
+        golden=Golden(artifact.golden.pictures, golden, artifact.golden.novelty),
         created_at=at,
         metrics={"calibrated_from": artifact.sha256} | {n: v for n, v in artifact.metrics.items() if n not in _STALE},
         sha256="",

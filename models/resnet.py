@@ -48,6 +48,12 @@ def expected_tensors(arch: str, classes: int) -> Mapping[str, Tensor]:
     return MappingProxyType(_empty_network(arch, classes).state_dict())
 
 
+def place_channels(arch: str) -> int:
+    """How many numbers describe a place of a picture by a ResNet's second and third stage, together."""
+    width = int(expected_tensors(arch, 2)["fc.weight"].shape[1])  # of the fourth
+    return width // 4 + width // 2
+
+
 def network_of(arch: str, classes: int, weights: dict[str, Tensor]) -> nn.Module:
     """A ResNet of these very tensors, which it shares: whoever changes them changes its answers.
 

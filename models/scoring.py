@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 def scores_by(engine: Engine, pictures: U8, on_scored: Callable[[int], None] = lambda done: None) -> F32:
     """Prepared pictures uint8 [n, h, w, 3] to probabilities float32 [n, classes]; n must be 1 or more."""
+    return split(answers_by(engine, pictures, on_scored), engine)[0]
+
+
+def split(answers: F32, engine: Engine) -> tuple[F32, F32 | None]:
+    """What an engine gave, to probabilities [n, classes] and novelty [n], None where it gives none."""
+    return (answers[:, :-1], answers[:, -1]) if engine.gives_novelty else (answers, None)
+
+
+def answers_by(engine: Engine, pictures: U8, on_scored: Callable[[int], None] = lambda done: None) -> F32:
+    """Prepared pictures uint8 [n, h, w, 3] to all that the engine gives, float32 [n, classes (+ 1)]."""
     most, found = max(engine.buckets), []
     for start in range(0, len(pictures), most):
         found.append(engine.submit(pictures[start : start + most]).result())

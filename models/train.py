@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from models import training_state
-from models.artifact import F32, MAX_TOLERANCE, U8, Artifact, Golden, ModelClass
+from models.artifact import F32, U8, Artifact, Golden, ModelClass
+from models.artifact_checks import MAX_TOLERANCE
 from models.calibrate import LeastCostRule, band_for, fit_temperature, of_good, softmax, threshold_by, with_threshold
 from models.dataset import Example, Pictures, Split, by_split, class_order, load, softened
 from models.errors import ModelRefusedError
@@ -103,7 +104,7 @@ def train(
     begin_with(network, start or {})
     classifier = Classifier(network, spec.preprocessing.mean, spec.preprocessing.std, 1.0)
     started = clock()
-    with _one_thread():
+    with one_thread():
         under_way = Fit(classifier, data["train"], names.index(spec.good), spec.fit, spec.seed)
         kept = _Kept(under_way, keeping, "" if keeping is None else fingerprint(spec, data, start or {}), clock)
 
@@ -177,7 +178,7 @@ def _auroc(network: nn.Module, classifier: Classifier, validation: Pictures) -> 
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """torch on one thread: on two cores a second one gained nothing here, and beside any other load the two wait for
     each other so busily that a step takes twenty times as long (measured with torch 2.15, batches of 16 and 32).
     """
@@ -232,7 +233,7 @@ def _finished(
         preprocessing=spec.preprocessing,
         unsure_band=band_for(together, of_good(validation.labels != 0), threshold, spec.unsure_share),
         any_defect_threshold=threshold,
-        tolerance=_tolerances(classifier, validation.pictures),
+        tolerance=tolerances(classifier, validation.pictures),
         weights={name: value.detach().contiguous() for name, value in classifier.network.state_dict().items()},
         golden=Golden(validation.pictures[chosen], scores_of(classifier, validation.pictures[chosen])),
         created_at=created_at,
@@ -274,7 +275,7 @@ def _golden_choice(scores: F32) -> list[int]:
     return chosen[:GOLDEN_PICTURES]
 
 
-def _tolerances(classifier: Classifier, pictures: U8) -> dict[Precision, float]:
+def tolerances(classifier: Classifier, pictures: U8) -> dict[Precision, float]:
     """Limits from the largest difference that bfloat16 made on validation; float16 has eight times its resolution."""
     sample = pictures[:128]
     seen = float(np.abs(scores_of(classifier, sample, torch.bfloat16) - scores_of(classifier, sample)).max())

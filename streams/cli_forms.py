@@ -1,4 +1,4 @@
-"""`lineside quantise|benchmark`: other forms of a model, their speed and their worth. Parse and delegate only."""
+"""`lineside quantise|novelty|benchmark`: other forms of a model, and their worth. Parse and delegate only."""
 
 from __future__ import annotations
 
@@ -51,6 +51,55 @@ def quantise(
         as_json=as_json,
     )
     quantise_command(options)
+
+
+@app.command()
+@with_settings()
+def novelty(
+    settings: Settings,
+    data: Annotated[Path, typer.Option(help="A data set; good parts of its train and validation splits are taken.")],
+    out: Annotated[Path, typer.Option(help="Directory of the model that knows good parts.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A model to add it to. Default: a new one, of good parts alone.")
+    ] = None,
+    false_alarm: Annotated[
+        float, typer.Option(min=0.0001, max=0.5, help="Share of good parts that may be called novel.")
+    ] = 0.01,
+    places: Annotated[int, typer.Option(min=1, max=20_000, help="That the bank keeps.")] = 1_000,
+    pictures: Annotated[int, typer.Option(min=16, help="Good parts from which the bank is chosen, at most.")] = 500,
+    name: Annotated[str, typer.Option(help="Of a new model.")] = "good-only",
+    arch: Annotated[str, typer.Option(help="Of a new model.")] = "resnet18",
+    size: Annotated[str, typer.Option(help="Of a new model's input in pixels.")] = "224x224",
+    practice: Annotated[int, typer.Option(min=0, help="Pictures with made-up marks that a new model sees.")] = 2_560,
+    seed: Annotated[int, typer.Option(help="Same seed, same bank.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Let a model know what good parts look like, without a single defect: what is like none of them is UNSURE.
+
+    The threshold is chosen on good parts that the bank has not seen, so that no more than the given share of good parts
+    is called novel, in the mean. Every verdict carries the novelty. A new model of good parts alone decides nothing
+    else: it is how a line starts that has no defects yet.
+
+    Examples: `lineside novelty --data flanges-1 --out models/flange-good`,
+    `lineside novelty --model models/flange-40 --data flanges-1 --out models/flange-40n --false-alarm 0.005`.
+    """
+    from streams.commands.novelty import NoveltyOptions, novelty_command
+
+    options = NoveltyOptions(
+        model=model,
+        name=name,
+        arch=arch,
+        size=parse_size(size),
+        practice=practice,
+        data=data,
+        out=out,
+        false_alarm=false_alarm,
+        places=places,
+        pictures=pictures,
+        seed=seed,
+        as_json=as_json,
+    )
+    novelty_command(options)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from streams.commands.options import with_settings
 from streams.settings import Settings
 
 app = typer.Typer()
-models = typer.Typer(no_args_is_help=True, help="Released models: list, look at, release, retire, compare.")
+models = typer.Typer(no_args_is_help=True, help="Models: released ones, and from elsewhere.")
 app.add_typer(models, name="models")
 
 ModelId = Annotated[str, typer.Argument(metavar="MODEL_ID", help="As the list shows it.")]
@@ -124,3 +124,31 @@ def compare(
     from streams.commands.models_compare import CompareOptions, compare_models
 
     compare_models(settings, CompareOptions(a=a, b=b, data=data, device=device, as_json=as_json))
+
+
+@models.command("import")
+@with_settings()
+def import_(
+    settings: Settings,
+    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Safetensors with torchvision's names.")],
+    description: Annotated[
+        Path, typer.Option(help="JSON: model_id, arch, classes, preprocessing, and thresholds if there are any.")
+    ],
+    golden: Annotated[
+        Path,
+        typer.Option(help="Safetensors of `pictures`, uint8 [k, h, w, 3], and their `scores`, float32 [k, classes]."),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of the model.")],
+    as_json: Json = False,
+) -> None:
+    """Import a ResNet that was trained elsewhere. Its golden vectors must come out here as they did there.
+
+    The description gives the head's class order and what a picture goes through before the network:
+    `{"model_id": "flange-x", "arch": "resnet18", "classes": [{"name": "good", "role": "good", "threshold": null},
+    {"name": "scratch", "role": "defect", "threshold": 0.5}], "preprocessing": {"width": 224, "height": 224}}`.
+
+    Example: `lineside models import w.safetensors --description m.json --golden g.safetensors --out models/flange-x`.
+    """
+    from streams.commands.models_import import import_model
+
+    import_model(weights, description, golden, out, as_json)

@@ -40,12 +40,13 @@ def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) ->
 
     buckets = tuple(size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= max_batch) or (1,)
     engine = open_engine(artifact, options.device, options.precision, buckets)
-    defects = [c for c in artifact.classes if c.role == "defect"]
+    defects = frozenset(c.name for c in artifact.classes if c.role == "defect")
+    novel_above = artifact.novelty.threshold if artifact.novelty and engine.gives_novelty else None
     return ServingModel(
         model_id=artifact.model_id,
         sha256=artifact.sha256,
         preprocessing=artifact.preprocessing,
-        roles=ClassRoles(tuple(c.name for c in artifact.classes), frozenset(c.name for c in defects)),
+        roles=ClassRoles(tuple(c.name for c in artifact.classes), defects, novel_above),
         engine=engine,
         thresholds=_thresholds(artifact),
         unsure_band=artifact.unsure_band,

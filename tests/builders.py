@@ -141,6 +141,7 @@ class FakeEngine:
 
     device = "fake:CPU"
     precision = Precision.FP32
+    gives_novelty = False
 
     def __init__(self, buckets: tuple[int, ...] = (1, 2, 4, 8, 16, 32), concurrency: int = 1) -> None:
         self.buckets = buckets

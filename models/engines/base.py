@@ -31,9 +31,13 @@ class Engine(Protocol):
     """Batch sizes that ever reach the device, ascending; a batch is padded up to the next one."""
     concurrency: int
     """Batches that may be in flight at once; more of them wait."""
+    gives_novelty: bool
+    """Whether the last column is a picture's novelty, behind the probabilities."""
 
     def submit(self, batch: U8) -> Future[F32]:
         """uint8 [n, h, w, 3], n up to the largest bucket, to float32 probabilities [n, classes]. Never blocks.
+
+        Where it `gives_novelty` there is one column more.
 
         The batch must not change before the future is done. BatchRefusedError is raised at once for a batch that can't
         be taken. On the future, DeviceFatalError says that the device is lost; anything else, that this batch failed.
@@ -56,12 +60,14 @@ class PooledEngine:
         buckets: Sequence[int],
         runners: Sequence[Runner],
         shape: tuple[int, int],
+        gives_novelty: bool = False,
     ) -> None:
         """`shape` is the input's height and width in pixels."""
         self.device = device
         self.precision = precision
         self.buckets = checked_buckets(buckets)
         self.concurrency = len(runners)
+        self.gives_novelty = gives_novelty
         self._shape = shape
         self._idle: SimpleQueue[Runner] = SimpleQueue()
         for runner in runners:

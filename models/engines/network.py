@@ -17,6 +17,18 @@ def frozen_classifier(artifact: Artifact) -> Classifier:
     return classifier
 
 
+def serving_network(artifact: Artifact) -> Classifier:
+    """What engines compute: the classifier, with a last column of novelty where the model has a bank of good parts."""
+    classifier, spec = frozen_classifier(artifact), artifact.preprocessing
+    if artifact.novelty is None:
+        return classifier
+    from models.novelty import NovelClassifier  # which imports this file
+
+    novel = NovelClassifier(classifier, spec.mean, spec.std, artifact.novelty.bank)
+    novel.eval().requires_grad_(False)
+    return novel
+
+
 class Logits(nn.Module):
     """uint8 pictures [n, h, w, 3] to logits [n, classes]: what is quantised, for temperature may change later."""
 

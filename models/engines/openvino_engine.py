@@ -24,7 +24,7 @@ from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noq
 
 from models.artifact import Artifact, Graph  # noqa: E402
 from models.engines.base import F32, U8, PooledEngine  # noqa: E402
-from models.engines.network import Logits, frozen_classifier  # noqa: E402
+from models.engines.network import Logits, frozen_classifier, serving_network  # noqa: E402
 from models.errors import ModelRefusedError  # noqa: E402
 from schemas.records import Precision  # noqa: E402
 
@@ -62,7 +62,8 @@ def open_openvino(
     requests = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
     runners = [_Runner(compiled.create_infer_request()) for _ in range(requests)]
     shape = (artifact.preprocessing.height, artifact.preprocessing.width)
-    return PooledEngine(DEVICE, precision, buckets, runners, shape)
+    gives_novelty = artifact.novelty is not None and precision is not Precision.INT8
+    return PooledEngine(DEVICE, precision, buckets, runners, shape, gives_novelty)
 
 
 class _Runner:
@@ -80,9 +81,9 @@ def _precisions(core: Any) -> list[Precision]:
 
 
 def converted(artifact: Artifact, logits_only: bool = False) -> Any:
-    """The classifier as OpenVINO's graph, in memory: pictures to probabilities, or to logits."""
-    spec, classifier = artifact.preprocessing, frozen_classifier(artifact)
-    network = Logits(classifier) if logits_only else classifier
+    """The network as OpenVINO's graph, in memory: pictures to what engines give, or to logits."""
+    spec = artifact.preprocessing
+    network = Logits(frozen_classifier(artifact)) if logits_only else serving_network(artifact)
     example = torch.zeros((2, spec.height, spec.width, 3), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # OpenVINO traces with torch.jit, which torch calls deprecated

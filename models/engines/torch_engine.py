@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.artifact import Artifact
 from models.engines.base import F32, U8, PooledEngine, checked_buckets
-from models.engines.network import frozen_classifier
+from models.engines.network import serving_network
 from models.errors import DeviceFatalError, ModelRefusedError
 from models.quick_torchvision import torchvision
 from schemas.records import Precision
@@ -47,12 +47,12 @@ def open_torch(
         torch.cuda.synchronize()  # the lanes' streams don't wait for the one that the weights came by
     largest = checked_buckets(buckets)[-1]
     lanes = [Lane(model, device, (largest, *shape, 3)) for _ in range(LANES_ON_CUDA if kind == "cuda" else 1)]
-    return PooledEngine(f"torch:{kind}", precision, buckets, lanes, shape)
+    return PooledEngine(f"torch:{kind}", precision, buckets, lanes, shape, artifact.novelty is not None)
 
 
 def prepared_model(artifact: Artifact, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The classifier on its device: BatchNorm folded in float32, then cast, channels_last."""
-    classifier = frozen_classifier(artifact)
+    classifier = serving_network(artifact)
     _fold_batch_norms(classifier.network)
     classifier.network.to(dtype)  # and no more: normalisation and softmax stay in float32
     return classifier.to(device).to(memory_format=torch.channels_last)

@@ -64,6 +64,7 @@ class SabotagedEngine:
     def __init__(self, engine: engines.Engine) -> None:
         self.device, self.precision = engine.device, engine.precision
         self.buckets, self.concurrency = engine.buckets, engine.concurrency
+        self.gives_novelty = engine.gives_novelty
         self._engine = engine
         self._threads = ThreadPoolExecutor(engine.concurrency, "sabotage")
         self._raised = False

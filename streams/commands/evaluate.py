@@ -9,7 +9,7 @@ import asyncio
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from PIL import Image
 
 from models import labelled_set
 from models.artifact import Artifact, load_artifact
-from models.dataset import SPLITS, Example, Pictures, Split, load, split_of
+from models.dataset import SPLITS, UNKNOWN, Example, Pictures, Split, load, split_of
 from models.engines import Engine, open_engine
 from models.errors import DatasetError
 from models.evaluate import any_defect
-from models.examination import Examination, examine, rule_of
+from models.examination import Examination, examine, novel_figures, rule_of
 from models.explain import heatmap, overlay_png
-from models.scoring import scores_by
+from models.scoring import answers_by, scores_by, split
 from schemas.records import Precision
 from streams.commands.examples import training_examples
 from streams.commands.sources import SourceRequest
@@ -100,11 +100,16 @@ def _examples(request: SourceRequest, data: Path | None, make: MakeBar) -> list[
 
 
 def chosen(examples: Sequence[Example], artifact: Artifact, split: Split) -> list[Example]:
-    """The examples of a split. DatasetError where there are none, or with labels that the model doesn't know."""
+    """The examples of a split. DatasetError where there are none, or with labels that the model doesn't know.
+
+    For a model that was made of good parts alone every defect is an unknown one.
+    """
     found = [e for e in examples if (e.split or split_of(e.part_id)) == split]
     if not found:
         raise DatasetError(f"there is no picture in the {split} split; splits are {', '.join(SPLITS)}")
     names = {item.name for item in artifact.classes}
+    if UNKNOWN in names:
+        found = [e if e.label in names else replace(e, label=UNKNOWN) for e in found]
     if strangers := sorted({e.label for e in found} - names):
         raise DatasetError(
             f"the pictures have labels that {artifact.model_id} has no class for: {', '.join(strangers)}; its classes"
@@ -127,7 +132,12 @@ def decoded(examples: Sequence[Example], artifact: Artifact, make: MakeBar, name
 
 def rows(found: Examination) -> list[tuple[str, str]]:
     """The table's lines."""
-    zero = found.ranking.zero_escape
+    zero, novelty = found.ranking.zero_escape, found.novelty
+    novel = [
+        ("AUROC of the novelty", figure(novelty.ranking.auroc)),
+        ("good parts that are novel", shown(novelty.false_alarms)),
+        ("bad parts that are novel", shown(novelty.found)),
+    ] if novelty else []  # fmt: skip
     return [
         ("escape", shown(found.decided.escape)),
         ("overkill", shown(found.decided.overkill)),
@@ -138,12 +148,13 @@ def rows(found: Examination) -> list[tuple[str, str]]:
         ("average precision", figure(found.ranking.auprc)),
         ("at zero escape", f"threshold {figure(zero.threshold)}, overkill {shown(zero.overkill)}"),
         ("calibration", f"ECE {figure(found.calibration.ece)}, Brier {figure(found.calibration.brier)}"),
+        *novel,
     ]
 
 
 def _scored(examples: Sequence[Example], artifact: Artifact, engine: Engine, robust: bool, make: MakeBar) -> _Scored:
     pictures = decoded(examples, artifact, make, "decoding")
-    scores = scores_by(engine, pictures.pictures, make("scoring", len(examples)))
+    scores, novelty = split(answers_by(engine, pictures.pictures, make("scoring", len(examples))), engine)
     by = sorted({name for example in examples for name in example.known})
     known = {name: [example.known.get(name, "") for example in examples] for name in by}
     found = None
@@ -158,6 +169,9 @@ def _scored(examples: Sequence[Example], artifact: Artifact, engine: Engine, rob
             lambda done, total: shake(done, total=total),
         )
     examination = examine(scores, pictures.labels, rule_of(artifact), known)
+    if novelty is not None and artifact.novelty is not None:
+        novel = novel_figures(novelty, pictures.labels, rule_of(artifact), artifact.novelty.threshold)
+        examination = replace(examination, novelty=novel)
     return _Scored(examples, pictures, scores, examination, found)
 
 

@@ -134,7 +134,7 @@ class AloneRoom:
         waited_ms = (time.monotonic() - came) * 1000
         decode_ms, infer_ms = float(answer["decode_ms"]), float(answer["infer_ms"])
         scores = np.array(answer["scores"], np.float32)
-        if scores.shape != (len(self.model.roles.names),):
+        if scores.shape != (self.model.roles.width,):
             raise FrameRejectedError(Reason.ENGINE_FAILED, f"tried alone, the engine gave scores of {scores.shape}")
         return scores, Provenance(
             model_id=self.model.model_id,

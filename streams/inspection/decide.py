@@ -32,6 +32,7 @@ class Judgement:
     detail: str = ""
     findings: tuple[Finding, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
+    novelty: float | None = None
 
     @property
     def is_defect(self) -> bool:
@@ -46,10 +47,19 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class ClassRoles:
-    """A model's classes by role, in the order of its head."""
+    """A model's classes by role, in the order of its head.
+
+    `novel_above`: a picture of a higher novelty is like no good part; None where the model's engine tells of none.
+    """
 
     names: tuple[str, ...]
     defects: frozenset[str]
+    novel_above: float | None = None
+
+    @property
+    def width(self) -> int:
+        """How many numbers the engine gives for a picture: its classes' probabilities, and the novelty, if any."""
+        return len(self.names) + (self.novel_above is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +111,21 @@ def remaining_ms(frame: FrameCaptured, appended_at: datetime, now: datetime) -> 
 def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe) -> Judgement:
     """The judgement of an inspected frame.
 
-    `scores` are probabilities in the order of `classes.names`. NG where a defect reaches its threshold, UNSURE where
-    one comes within `unsure_band` below it, else OK. A defect class without a finite threshold, or a band that is no
-    number, can't be decided: UNQUALIFIED.
+    `scores` are probabilities in the order of `classes.names`, then the novelty of models that know what good parts
+    look like. NG where a defect reaches its threshold, UNSURE where one comes within `unsure_band` below it or the
+    picture is novel, else OK. A defect class without a finite threshold, or a band that is no number, can't be decided:
+    UNQUALIFIED.
     """
-    by_class = {name: float(score) for name, score in zip(classes.names, scores, strict=True)}
-    if not all(math.isfinite(score) for score in by_class.values()):
-        return Judgement(Outcome.ERROR, Reason.NON_FINITE, f"the model gave {by_class}"[:DETAIL_MAX_CHARS])
+    novelty = None if classes.novel_above is None else float(scores[-1])
+    probabilities = scores if novelty is None else scores[:-1]
+    by_class = {name: float(score) for name, score in zip(classes.names, probabilities, strict=True)}
+    if not all(math.isfinite(score) for score in (*by_class.values(), novelty or 0.0)):
+        told = f"the model gave {by_class}, novelty {novelty}"
+        return Judgement(Outcome.ERROR, Reason.NON_FINITE, told[:DETAIL_MAX_CHARS])
+    return replace(_by_scores(by_class, classes, recipe, novelty), novelty=novelty)
+
+
+def _by_scores(by_class: Mapping[str, float], classes: ClassRoles, recipe: Recipe, novelty: float | None) -> Judgement:
     scores_by_defect = _defect_scores(by_class, classes, recipe)
     if unset := [label for label in scores_by_defect if not math.isfinite(recipe.thresholds.get(label, math.nan))]:
         return unqualified(f"recipe version {recipe.version} has no threshold for {', '.join(unset)}", by_class)
@@ -122,7 +140,10 @@ def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe) -> Judge
     if found:
         found.sort(key=lambda finding: finding.score, reverse=True)
         return Judgement(Outcome.NG, Reason.SCORE, findings=tuple(found), scores=by_class)
-    return Judgement(Outcome.UNSURE if near else Outcome.OK, Reason.SCORE, scores=by_class)
+    if near or novelty is None or classes.novel_above is None or novelty <= classes.novel_above:
+        return Judgement(Outcome.UNSURE if near else Outcome.OK, Reason.SCORE, scores=by_class)
+    detail = f"novelty {novelty:.4f} is above {classes.novel_above:.4f}: like no good part seen"
+    return Judgement(Outcome.UNSURE, Reason.SCORE, detail, scores=by_class)
 
 
 def _defect_scores(by_class: Mapping[str, float], classes: ClassRoles, recipe: Recipe) -> dict[str, float]:
@@ -196,6 +217,7 @@ def issue(
         detail=judgement.detail,
         findings=judgement.findings,
         scores=judgement.scores,
+        novelty=judgement.novelty,
         mode=recipe.mode if recipe else Mode.UNKNOWN,
         recipe_version=recipe.version if recipe else None,
         model_id=provenance.model_id or (recipe.model_id if recipe else None),

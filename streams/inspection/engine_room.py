@@ -185,7 +185,7 @@ class EngineRoom:
             raise FatalDeviceError(f"no answer for a batch of {len(batch)} within {limit_s} s") from None
         except DeviceFatalError as error:
             raise FatalDeviceError(str(error)) from error
-        if scores.shape != (len(batch), len(self.model.roles.names)):
+        if scores.shape != (len(batch), self.model.roles.width):
             raise ValueError(f"the engine gave {scores.shape} for {len(batch)} frames")
         return scores
 

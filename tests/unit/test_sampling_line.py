@@ -95,6 +95,27 @@ def test_uncertain_are_the_unsure_and_those_rejected_by_a_hair_the_nearest_first
     assert all(c.why.endswith(".") for c in near[Strategy.UNCERTAIN].candidates)
 
 
+def test_novel_are_the_unsure_and_rejected_that_are_least_like_any_good_part() -> None:
+    plan = a_plan(shares={Strategy.NOVEL: 0.5})
+    seen = [
+        judged(1, outcome=Outcome.UNSURE, findings=(), novelty=0.4, detail="novelty 0.4000 is above 0.2000"),
+        rejected(2, novelty=0.7),
+        judged(3, outcome=Outcome.UNSURE, findings=(), novelty=None),
+        passed(4, novelty=0.1),
+    ]
+    found = closed(seen, plan=plan)[Strategy.NOVEL]
+    assert numbers(found) == [2, 1]
+    assert "Its novelty is 0.700" in found.candidates[0].why
+
+
+def test_what_is_unsure_for_another_reason_than_a_score_says_so() -> None:
+    novel = judged(
+        1, outcome=Outcome.UNSURE, findings=(), detail="novelty 0.4000 is above 0.2000: like no good part seen"
+    )
+    (candidate,) = closed([novel])[Strategy.UNCERTAIN].candidates
+    assert candidate.why == "The model was unsure: novelty 0.4000 is above 0.2000: like no good part seen."
+
+
 def test_rare_are_classes_with_few_sightings_since_yesterday() -> None:
     """yesterday 400 scratches ── today 1 dent, 1 scratch: only the dent is rare"""
     before = [rejected(n, START - timedelta(days=1)) for n in range(400)]
@@ -167,7 +188,7 @@ def test_the_number_of_audits_is_the_one_promised_on_average() -> None:
         {"period_s": 7},
         {"period_s": 0},
         {"shares": {Strategy.RARE: 1.2}},
-        {"shares": {Strategy.NOVEL: 0.1}},
+        {"shares": {Strategy.DRIFTED: 0.1}},
         {"shares": {Strategy.RARE: -0.1}},
         {"shares": {Strategy.RARE: float("nan")}},
         {"near_bits": 65},

@@ -44,6 +44,7 @@ class Shortlist:
 class _Period:
     passes: Pool
     uncertain: Pool
+    novel: Pool
     passed: set[bytes] = field(default_factory=set)  # different pictures, by the first 8 bytes of their digest
     by_label: dict[str, Pool] = field(default_factory=dict)
     wishes: list[tuple[Wish, VerdictIssued]] = field(default_factory=list)
@@ -81,6 +82,9 @@ class Line:
         tie = (draw(self._plan.seed, "tie", str(verdict.verdict_id)), *_place(verdict))
         if near := uncertainty(verdict):
             period.uncertain.add((near[0], *tie), Candidate(verdict, Strategy.UNCERTAIN, near[1]))
+        if verdict.novelty is not None:
+            why = f"Its novelty is {verdict.novelty:.3f}: of what the line asked about, the least like any good part."
+            period.novel.add((-verdict.novelty, *tie), Candidate(verdict, Strategy.NOVEL, why))
         label, _ = prediction(verdict)
         if verdict.outcome is not Outcome.NG or label is None:
             return
@@ -108,6 +112,7 @@ class Line:
             self._wished(Strategy.CORRECTED, start, period),
             self._wished(Strategy.DISAGREEMENT, start, period),
             self._shortlist(Strategy.RARE, start, self._rare(start, period)),
+            self._shortlist(Strategy.NOVEL, start, period.novel),
             self._shortlist(Strategy.UNCERTAIN, start, period.uncertain),
         ]
 
@@ -184,7 +189,10 @@ class Line:
 
     def _period(self, start: datetime) -> _Period:
         if start not in self._periods:
-            self._periods[start] = _Period(self._pool(Strategy.PASS_AUDIT), self._pool(Strategy.UNCERTAIN))
+            passes, uncertain, novel = (
+                self._pool(s) for s in (Strategy.PASS_AUDIT, Strategy.UNCERTAIN, Strategy.NOVEL)
+            )
+            self._periods[start] = _Period(passes, uncertain, novel)
         return self._periods[start]
 
     def _pool(self, strategy: Strategy) -> Pool:

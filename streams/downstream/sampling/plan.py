@@ -14,7 +14,14 @@ from datetime import UTC, datetime, timedelta
 from schemas.records import Strategy
 
 DAY_S = 86_400
-ORDER = (Strategy.PASS_AUDIT, Strategy.CORRECTED, Strategy.DISAGREEMENT, Strategy.RARE, Strategy.UNCERTAIN)
+ORDER = (
+    Strategy.PASS_AUDIT,
+    Strategy.CORRECTED,
+    Strategy.DISAGREEMENT,
+    Strategy.RARE,
+    Strategy.NOVEL,
+    Strategy.UNCERTAIN,
+)
 """The strategies of the mix; a picture that several want goes to the first."""
 
 

@@ -47,6 +47,8 @@ def prediction(verdict: VerdictIssued) -> tuple[str | None, float | None]:
 def uncertainty(verdict: VerdictIssued) -> tuple[float, str] | None:
     """How far a verdict lies from its limit (0 within the recipe's unsure band) and why; None for a clear one."""
     label, score = prediction(verdict)
+    if verdict.outcome is Outcome.UNSURE and verdict.detail:  # it was no score that made it so
+        return 0.0, f"The model was unsure: {shown(verdict.detail)}."
     if verdict.outcome is Outcome.UNSURE:
         return 0.0, f"The model was unsure: {shown(label)} has {score or 0:.2f}, within the band below a limit."
     if (finding := surest(verdict)) is None:
