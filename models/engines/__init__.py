@@ -14,7 +14,7 @@ from models.errors import ModelError, ModelRefusedError
 from models.resnet import bf16_is_native
 from schemas.records import Precision
 
-__all__ = ["DEVICES", "Engine", "check_golden", "open_engine"]
+__all__ = ["DEVICES", "Engine", "check_golden", "open_engine", "preferences"]
 
 DEVICES = ("auto", "openvino:CPU", "torch:cpu", "torch:cuda")
 BUCKETS = (1, 2, 4, 8, 16, 32)
@@ -39,7 +39,7 @@ def open_engine(
     if device == "auto":
         device = "torch:cuda" if torch.cuda.is_available() else "openvino:CPU"
     if precision == Precision.UNKNOWN:
-        precision = next(p for p in _preferences(device) if p in artifact.tolerance and _whole(p, artifact))
+        precision = next(p for p in preferences(device) if p in artifact.tolerance and _whole(p, artifact))
     if precision not in artifact.tolerance:
         stated = ", ".join(artifact.tolerance)
         raise ModelRefusedError(f"{artifact.model_id} states no tolerance for {precision}, only for {stated}")
@@ -79,7 +79,7 @@ def _whole(precision: Precision, artifact: Artifact) -> bool:
     return precision is not Precision.INT8 or artifact.novelty is None
 
 
-def _preferences(device: str) -> tuple[Precision, ...]:
+def preferences(device: str) -> tuple[Precision, ...]:
     """Precisions from the fastest to FP32, as far as the device computes them natively."""
     if device == "torch:cuda":
         return Precision.FP16, Precision.BF16, Precision.FP32

@@ -16,7 +16,7 @@ from rich.table import Table
 from models import labelled_set
 from models.artifact import Artifact, load_artifact
 from models.dataset import Pictures
-from models.engines import DEVICES, open_engine
+from models.engines import DEVICES, open_engine, preferences
 from models.errors import ModelError
 from models.evaluate import Evaluation
 from models.examination import rule_of
@@ -183,9 +183,9 @@ def _of_model(artifact: Artifact, test: Pictures | None, options: BenchmarkOptio
 
 
 def _engines(artifact: Artifact, batch: int, ui: Ui, stack: ExitStack) -> Iterator[Engine]:
-    """All that can be had here, FP32 first; the others are said and left out."""
+    """All that can be had and is computed natively here, FP32 first; what can't be opened is said and left out."""
     for precision, device in product(PRECISIONS, DEVICES[1:]):
-        if precision not in artifact.tolerance:
+        if precision not in artifact.tolerance or precision not in preferences(device):
             continue
         try:
             engine = open_engine(artifact, device, precision, (batch,))
