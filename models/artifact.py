@@ -1,9 +1,9 @@
 """A model on disk: safetensors and JSON, nothing executable, and every check that comes before it may judge parts.
 
 Place in the flow: training writes an artifact, workers and replays read it, engines run it. A directory holds
-`model.json` (all facts, and the hashes of the others), `weights.safetensors`, `golden.safetensors` and, where the model
-was quantised, `int8.xml` and `int8.bin`. An `Artifact` that exists has passed every check but the golden vectors, which
-engines run. This file knows no engine and no event.
+`model.json` (all facts, and the hashes of the others), `weights.safetensors`, `golden.safetensors`; where the model was
+quantised `int8.xml` and `int8.bin`, where it knows good parts `novelty.safetensors`. An `Artifact` that exists has
+passed every check but the golden vectors, which engines run. This file knows no engine and no event.
 """
 
 from __future__ import annotations

@@ -123,6 +123,8 @@ def _check_novelty(artifact: Artifact) -> None:
         raise ModelRefusedError("the bank of good parts must hold unit vectors")
     check_range("the novelty threshold", novelty.threshold, 0.0, MAX_NOVELTY)
     check_range("the novelty threshold's false-alarm rate", novelty.false_alarm, 0.0, 1.0)
+    if type(novelty.good) is not int or novelty.good < 1:
+        raise ModelRefusedError(f"the good parts behind the novelty threshold must be counted; came {novelty.good!r}")
     if golden.novelty.dtype != np.float32 or golden.novelty.shape != (len(golden.pictures),):
         raise ModelRefusedError(
             f"golden novelty: expected float32 [{len(golden.pictures)}], "

@@ -29,14 +29,18 @@ MAX_HEADER_BYTES = 1 << 20  # of a safetensors file; a ResNet-152's takes 90 kB
 
 
 def read(directory: Path, name: str) -> bytes:
-    """A whole file; ModelRefusedError where it is missing, too large or no plain file."""
-    path = directory / name
+    """A whole file of a model's directory; ModelRefusedError where it is missing, too large or no plain file."""
+    return read_bounded(directory / name, MAX_BYTES[name])
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """A whole file of at most so many bytes; ModelRefusedError where it is missing, larger or no plain file."""
     try:
         if not path.is_file():
-            raise ModelRefusedError(f"{name} is missing in {directory}")
+            raise ModelRefusedError(f"{path.name} is missing in {path.parent}, or can't be read as a plain file")
         with path.open("rb") as file:
-            if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES[name]:
-                raise ModelRefusedError(f"{name} has {size} bytes; expected at most {MAX_BYTES[name]}")
+            if (size := os.fstat(file.fileno()).st_size) > most:
+                raise ModelRefusedError(f"{path.name} has {size} bytes; expected at most {most}")
             return file.read(size)  # what it grows by meanwhile is not looked at
     except OSError as error:
         raise ModelRefusedError(f"{path} can't be read: {error.strerror}") from error

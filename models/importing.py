@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from models.artifact import Artifact, Golden, ModelClass
-from models.artifact_files import GOLDEN, MANIFEST, MAX_BYTES, check_header, check_keys, parse_json
+from models.artifact_files import GOLDEN, MANIFEST, MAX_BYTES, check_header, check_keys, parse_json, read_bounded
 from models.errors import ModelRefusedError
-from models.preprocess import ALGORITHM, Preprocessing
+from models.preprocess import Preprocessing
 from models.weights import read_tensors
 from schemas.records import Precision
 
@@ -62,16 +62,16 @@ def imported(weights: Path, description: Path, golden: Path, at: datetime) -> Ar
 
 
 def _description(file: Path) -> dict[str, Any]:
-    parsed = parse_json(file.name, _read(file, MAX_BYTES[MANIFEST]))
+    parsed = parse_json(file.name, read_bounded(file, MAX_BYTES[MANIFEST]))
     given = set(parsed) & set(_OPTIONAL) if isinstance(parsed, Mapping) else set[str]()
     told = dict(_OPTIONAL) | dict(check_keys(file.name, parsed, _NEEDED | given))
     if isinstance(told["preprocessing"], Mapping):
-        told["preprocessing"] = {"algorithm": ALGORITHM} | Preprocessing().to_json() | dict(told["preprocessing"])
+        told["preprocessing"] = Preprocessing().to_json() | dict(told["preprocessing"])
     return told
 
 
 def _golden(file: Path) -> Golden:
-    data = _read(file, MAX_BYTES[GOLDEN])
+    data = read_bounded(file, MAX_BYTES[GOLDEN])
     check_header(file.name, data)
     try:
         found = check_keys(file.name, safetensors.numpy.load(data), {"pictures", "scores"})
@@ -85,12 +85,3 @@ def _torchvisions(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if all(name.startswith(_PARALLEL) for name in found):
         return {name.removeprefix(_PARALLEL): value for name, value in found.items()}
     return dict(found)
-
-
-def _read(file: Path, most: int) -> bytes:
-    try:
-        if (size := file.stat().st_size) > most:
-            raise ModelRefusedError(f"{file} has {size} bytes; expected at most {most}")
-        return file.read_bytes()
-    except OSError as error:
-        raise ModelRefusedError(f"{file} can't be read: {error.strerror}") from error

@@ -8,7 +8,7 @@ that half precisions are exact enough, and their distance is 1 - cosine. Knows n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,52 +16,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, normalize
 
 from models.artifact import F32, U8, Artifact, Golden, Novelty
 from models.artifact_checks import MAX_TOLERANCE
 from models.engines.network import frozen_classifier
 from models.errors import DatasetError
 from models.order import generator_of
-from models.resnet import Classifier, stages
+from models.places import farthest, places
+from models.resnet import Classifier, half_precision_limits, stages
 from schemas.records import Precision
 
 MOST_PLACES = 60_000  # of good parts, from which the bank is chosen
 PROJECTED = 64  # dimensions in which it is chosen (Johnson and Lindenstrauss 1984)
-TOLERANCE_MARGIN = 3.0  # over the largest difference seen in bfloat16
 _BATCH = 16
 OnDone = Callable[[int], None]
-
-
-class NovelClassifier(Classifier):
-    """uint8 [n, h, w, 3] to float32 [n, classes + 1]: a classifier's probabilities, and the novelty, 0 to 2."""
-
-    def __init__(self, classifier: Classifier, mean: Sequence[float], std: Sequence[float], bank: Tensor) -> None:
-        """Shares the classifier's network; `bank` float32 [m, c]."""
-        super().__init__(classifier.network, mean, std, classifier.temperature)
-        self.register_buffer("bank", bank.T.contiguous())  # [c, m]
-        self.bank: Tensor
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """See the class."""
-        found = stages(self.network, self.normalised(pictures))
-        pooled = self.network.avgpool(found[-1]).flatten(1)  # type: ignore[operator]
-        logits = self.network.fc(pooled).float()  # type: ignore[operator]
-        probabilities = torch.softmax(logits / self.temperature, dim=1)
-        return torch.cat((probabilities, farthest(places(found), self.bank)[:, None]), dim=1)
-
-
-def places(found: tuple[Tensor, ...]) -> Tensor:
-    """A ResNet's stages to unit vectors of every eighth pixel, float32 [n, h/8 * w/8, c]: second stage and third."""
-    second, third = found[1].float(), found[2].float()
-    coarse = interpolate(third, (second.shape[2], second.shape[3]), mode="bilinear", align_corners=False)
-    halves = [normalize(avg_pool2d(half, 3, 1, 1).flatten(2).transpose(1, 2), dim=2) for half in (second, coarse)]
-    return torch.cat(halves, dim=2) * math.sqrt(0.5)
-
-
-def farthest(seen: Tensor, bank: Tensor) -> Tensor:
-    """Places [n, p, c] against a bank [c, m] to [n]: how far the farthest place is from the nearest of the bank."""
-    return 1 - (seen @ bank).amax(dim=2).amin(dim=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +100,8 @@ def _rank(count: int, false_alarm: float) -> int:
 
 
 def _tolerance(artifact: Artifact, in_bfloat16: float) -> dict[Precision, float]:
-    """The artifact's limits, widened by what bfloat16 makes of the novelty; float16 has eight times its resolution."""
-    wider = {Precision.BF16: TOLERANCE_MARGIN * in_bfloat16, Precision.FP16: TOLERANCE_MARGIN * in_bfloat16 / 4}
+    """The artifact's limits, widened by what bfloat16 makes of the novelty."""
+    wider = half_precision_limits(in_bfloat16)
     limits = {name: round(max(limit, wider.get(name, 0.0)), 4) for name, limit in artifact.tolerance.items()}
     return {name: limit for name, limit in limits.items() if limit <= MAX_TOLERANCE}
 

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from models.errors import ModelRefusedError
 from models.quick_torchvision import torchvision
+from schemas.records import Precision
 
 ARCHITECTURES = (
     "resnet18",
@@ -86,6 +87,14 @@ def bf16_is_native() -> bool:
     """Whether this CPU multiplies bfloat16 itself; where it doesn't, float32 is faster."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def half_precision_limits(in_bfloat16: float) -> dict[Precision, float]:
+    """How far scores may be off in half precisions, by the largest difference that was seen in bfloat16.
+
+    Three times that in bfloat16, and a quarter of it in float16, which has eight times the resolution.
+    """
+    return {Precision.BF16: 3 * in_bfloat16, Precision.FP16: 3 * in_bfloat16 / 4}
 
 
 def stages(network: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:

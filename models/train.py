@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,12 +29,11 @@ from models.evaluate import any_defect, evaluate
 from models.fit import Fit, FitSpec, Hooks, Step
 from models.measures import ranking
 from models.preprocess import Preprocessing
-from models.resnet import Classifier, build_network
+from models.resnet import Classifier, build_network, half_precision_limits
 from schemas.records import Precision
 
 GOLDEN_PICTURES = 16
 FP32_TOLERANCE = 1e-3
-TOLERANCE_MARGIN = 3.0  # over the largest difference seen in bfloat16
 _EVALUATION_BATCH = 32
 
 
@@ -276,12 +274,13 @@ def _golden_choice(scores: F32) -> list[int]:
 
 
 def tolerances(classifier: Classifier, pictures: U8) -> dict[Precision, float]:
-    """Limits from the largest difference that bfloat16 made on validation; float16 has eight times its resolution."""
+    """Limits from the largest difference that bfloat16 made on validation."""
     sample = pictures[:128]
     seen = float(np.abs(scores_of(classifier, sample, torch.bfloat16) - scores_of(classifier, sample)).max())
-    limits: dict[Precision, Any] = {
+    halves = half_precision_limits(seen)
+    limits = {
         Precision.FP32: FP32_TOLERANCE,
-        Precision.BF16: max(0.02, TOLERANCE_MARGIN * seen),
-        Precision.FP16: max(0.01, TOLERANCE_MARGIN * seen / 4),
+        Precision.BF16: max(0.02, halves[Precision.BF16]),
+        Precision.FP16: max(0.01, halves[Precision.FP16]),
     }
     return {name: round(limit, 4) for name, limit in limits.items() if limit <= MAX_TOLERANCE}

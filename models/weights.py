@@ -12,7 +12,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from models.artifact_files import MAX_BYTES, WEIGHTS, check_header
+from models.artifact_files import MAX_BYTES, WEIGHTS, check_header, read_bounded
 from models.errors import ModelRefusedError
 
 CONVERT = (
@@ -23,13 +23,7 @@ CONVERT = (
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file, by name. ModelRefusedError for any other file, or one beyond 1 GiB."""
-    try:
-        size = file.stat().st_size
-        if size > MAX_BYTES[WEIGHTS]:
-            raise ModelRefusedError(f"{file} has {size} bytes; expected at most {MAX_BYTES[WEIGHTS]}")
-        data = file.read_bytes()
-    except OSError as error:
-        raise ModelRefusedError(f"{file} can't be read: {error.strerror}") from error
+    data = read_bounded(file, MAX_BYTES[WEIGHTS])
     if data[:2] in (b"PK", b"\x80\x02"):
         raise ModelRefusedError(f"{file} is a pickle, which may run programs when it is read; {CONVERT}")
     check_header(file.name, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from models.artifact import Artifact
+from models.places import NovelClassifier
 from models.resnet import Classifier, network_of
 
 
@@ -22,9 +23,8 @@ def serving_network(artifact: Artifact) -> Classifier:
     classifier, spec = frozen_classifier(artifact), artifact.preprocessing
     if artifact.novelty is None:
         return classifier
-    from models.novelty import NovelClassifier  # which imports this file
-
-    novel = NovelClassifier(classifier, spec.mean, spec.std, artifact.novelty.bank)
+    bank = artifact.novelty.bank
+    novel = NovelClassifier(classifier.network, spec.mean, spec.std, artifact.temperature, bank)
     novel.eval().requires_grad_(False)
     return novel
 

@@ -22,7 +22,7 @@ from models.dataset import SPLITS, UNKNOWN, Example, Pictures, Split, load, spli
 from models.engines import Engine, open_engine
 from models.errors import DatasetError
 from models.evaluate import any_defect
-from models.examination import Examination, examine, novel_figures, rule_of
+from models.examination import Examination, NovelFigures, examine, novel_figures, rule_of
 from models.explain import heatmap, overlay_png
 from models.scoring import answers_by, scores_by, split
 from schemas.records import Precision
@@ -108,7 +108,7 @@ def chosen(examples: Sequence[Example], artifact: Artifact, split: Split) -> lis
     if not found:
         raise DatasetError(f"there is no picture in the {split} split; splits are {', '.join(SPLITS)}")
     names = {item.name for item in artifact.classes}
-    if UNKNOWN in names:
+    if {item.name for item in artifact.classes if item.role == "defect"} == {UNKNOWN}:
         found = [e if e.label in names else replace(e, label=UNKNOWN) for e in found]
     if strangers := sorted({e.label for e in found} - names):
         raise DatasetError(
@@ -132,12 +132,7 @@ def decoded(examples: Sequence[Example], artifact: Artifact, make: MakeBar, name
 
 def rows(found: Examination) -> list[tuple[str, str]]:
     """The table's lines."""
-    zero, novelty = found.ranking.zero_escape, found.novelty
-    novel = [
-        ("AUROC of the novelty", figure(novelty.ranking.auroc)),
-        ("good parts that are novel", shown(novelty.false_alarms)),
-        ("bad parts that are novel", shown(novelty.found)),
-    ] if novelty else []  # fmt: skip
+    zero = found.ranking.zero_escape
     return [
         ("escape", shown(found.decided.escape)),
         ("overkill", shown(found.decided.overkill)),
@@ -148,7 +143,15 @@ def rows(found: Examination) -> list[tuple[str, str]]:
         ("average precision", figure(found.ranking.auprc)),
         ("at zero escape", f"threshold {figure(zero.threshold)}, overkill {shown(zero.overkill)}"),
         ("calibration", f"ECE {figure(found.calibration.ece)}, Brier {figure(found.calibration.brier)}"),
-        *novel,
+        *(_novel_rows(found.novelty) if found.novelty else ()),
+    ]
+
+
+def _novel_rows(novelty: NovelFigures) -> list[tuple[str, str]]:
+    return [
+        ("AUROC of the novelty", figure(novelty.ranking.auroc)),
+        ("good parts that are novel", shown(novelty.false_alarms)),
+        ("bad parts that are novel", shown(novelty.found)),
     ]
 
 

@@ -104,7 +104,7 @@ def release_model(settings: Settings, options: ReleaseOptions) -> None:
             f"{artifact.model_id} is not released: {'; '.join(lacking)}. Train or calibrate it further, or have "
             "somebody who may do so release it with --why"
         )
-    kept = Shelf(settings.model_store_dir).put(options.model)
+    kept = Shelf(settings.model_store_dir).put(options.model, artifact.sha256)
     record = ModelReleased(
         model_id=kept.model_id,
         uri=uri_of(kept.sha256),

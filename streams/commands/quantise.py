@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from models.artifact import F32
 
 DEVICE = "openvino:CPU"
+AUTOMATIC = "workers take int8 where they choose the precision themselves"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ def quantise_command(options: QuantiseOptions) -> None:
         print(json.dumps(said | found.to_json(), indent=2, allow_nan=False))
         return
     ui.table(f"{kept.model_id} · int8 beside float32 on {len(test.labels)} pictures", rows(found))
-    ui.say(f"kept in {options.out}; workers take int8 where they choose the precision themselves")
+    ui.say(f"kept in {options.out}; {'--precision int8 asks for it' if kept.novelty else AUTOMATIC}")
 
 
 def rows(found: Parity) -> list[tuple[str, str]]:

@@ -24,23 +24,22 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, directory: Path) -> Artifact:
-        """Copy a model's directory here, if it isn't here yet; the model as it is here.
+    def put(self, directory: Path, sha256: str) -> Artifact:
+        """Copy the model of this sha256 from its directory, if it isn't here yet; the model as it is here.
 
-        ModelError or ModelRefusedError for a directory that holds none, or one that changes meanwhile; OperatorError
-        where it can't be written.
+        ModelError or ModelRefusedError where the directory holds none, or another one by now; OperatorError where it
+        can't be written here.
         """
-        artifact = load_artifact(directory)
-        place = self._folder / artifact.sha256
+        place = self._folder / sha256
         try:
             if not place.exists():
-                self._copy(directory, place, artifact.sha256)
+                self._copy(directory, place, sha256)
         except OSError as error:
             raise OperatorError(
                 f"the model can't be kept in {self._folder} ({error.strerror}); make room or give rights there, or "
                 "name another folder by LINESIDE_MODEL_STORE"
             ) from error
-        return self.get(PLACE + artifact.sha256)
+        return self.get(PLACE + sha256)
 
     def get(self, uri: str) -> Artifact:
         """The model at `models/<sha256>`, verified.
@@ -71,7 +70,7 @@ class Shelf:
                     shutil.copyfile(directory / name, new / name)
                     _sync(new / name)
             if load_artifact(new).sha256 != sha256:
-                raise ModelRefusedError(f"{directory} changed while it was read; try again")
+                raise ModelRefusedError(f"{directory} changed since the model {sha256} was looked at; try again")
             _sync(new)
             try:
                 new.rename(place)

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from models.artifact import load_artifact, save_artifact
-from streams.cli import app
+from tests.commands import lineside
 from tests.models_fixture import TINY_CLASSES, tiny_artifact, tiny_pictures
 
-RUN = CliRunner()
 EACH = 60
-
-
-def lineside(*arguments: object) -> dict[str, Any]:
-    done = RUN.invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    said: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
-    return said
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from models.artifact import F32, Artifact, Golden, Graph, load_artifact, save_artifact
 from models.calibrate import softmax, with_threshold
@@ -21,16 +19,10 @@ from models.evaluate import any_defect, rejected
 from models.scoring import scores_by
 from schemas.records import Precision
 from streams.cli import app
+from tests.commands import RUN, lineside
 from tests.models_fixture import TINY_CLASSES, tiny_artifact, tiny_pictures
 
-RUN = CliRunner()
 EACH = 40
-
-
-def lineside(*arguments: object, status: int = 0) -> Any:
-    done = RUN.invoke(app, [*map(str, arguments), "--json"], catch_exceptions=status == 0)
-    assert done.exit_code == status, done.output
-    return json.loads(done.stdout[done.stdout.index("{") :]) if status == 0 else done.output
 
 
 def warm(artifact: Artifact) -> Artifact:

@@ -14,7 +14,8 @@ from models.artifact import Artifact, Golden, Novelty, load_artifact, save_artif
 from models.engines import open_engine
 from models.engines.network import frozen_classifier, serving_network
 from models.errors import DatasetError, ModelRefusedError
-from models.novelty import BankSpec, _rank, coreset, farthest, places, with_novelty
+from models.novelty import BankSpec, _rank, coreset, with_novelty
+from models.places import farthest, places
 from models.scoring import answers_by, scores_by, split
 from schemas.records import Outcome, Precision, Reason
 from streams.inspection.decide import ClassRoles, judge
@@ -133,6 +134,7 @@ def test_another_bank_is_seen_by_the_golden_vectors(novel: Artifact) -> None:
         ({"threshold": float("nan")}, "novelty threshold"),
         ({"threshold": 3.0}, "novelty threshold"),
         ({"false_alarm": -0.1}, "false-alarm rate"),
+        ({"good": "many"}, "must be counted"),
     ],
 )
 def test_a_bank_that_cannot_be_is_refused(novel: Artifact, change: dict[str, object], why: str) -> None:

@@ -26,17 +26,17 @@ def test_what_was_put_there_is_found_by_its_hash_and_putting_it_again_changes_no
     model: Path, tmp_path: Path
 ) -> None:
     shelf, sha256 = Shelf(tmp_path / "store"), load_artifact(model).sha256
-    assert shelf.put(model).sha256 == sha256
+    assert shelf.put(model, sha256).sha256 == sha256
     place = tmp_path / "store" / sha256
     before = {path.name: path.stat().st_mtime_ns for path in place.iterdir()}
-    assert shelf.put(model).sha256 == shelf.get(uri_of(sha256)).sha256 == sha256
+    assert shelf.put(model, sha256).sha256 == shelf.get(uri_of(sha256)).sha256 == sha256
     assert {path.name: path.stat().st_mtime_ns for path in place.iterdir()} == before
     assert [path.name for path in (tmp_path / "store").iterdir()] == [sha256], "nothing half-made is left"
 
 
 def test_what_was_damaged_or_exchanged_is_refused(model: Path, tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    sha256 = shelf.put(model).sha256
+    sha256 = shelf.put(model, load_artifact(model).sha256).sha256
     weights = tmp_path / sha256 / "weights.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -63,4 +63,15 @@ def test_a_model_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> No
 def test_a_store_that_cannot_be_written_is_told(model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OperatorError, match="LINESIDE_MODEL_STORE"):
-        Shelf(tmp_path / "file").put(model)
+        Shelf(tmp_path / "file").put(model, load_artifact(model).sha256)
+
+
+def test_a_model_that_changed_since_it_was_looked_at_is_refused_and_nothing_is_left(
+    model: Path, tmp_path: Path
+) -> None:
+    save_artifact(tiny_artifact(), tmp_path / "changing")
+    looked_at = load_artifact(tmp_path / "changing").sha256
+    save_artifact(replace(tiny_artifact(), unsure_band=0.3), tmp_path / "changing")
+    with pytest.raises(ModelRefusedError, match="changed since"):
+        Shelf(tmp_path / "store").put(tmp_path / "changing", looked_at)
+    assert list((tmp_path / "store").iterdir()) == []

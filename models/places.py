@@ -1,0 +1,49 @@
+"""The network of models that know what good parts look like: probabilities and novelty in one pass. Pure.
+
+Place in the flow: engines run it; `novelty.py` makes the bank that it compares with, and says where the method is from.
+Knows no file and no threshold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, normalize
+
+from models.resnet import Classifier, stages
+
+
+class NovelClassifier(Classifier):
+    """uint8 [n, h, w, 3] to float32 [n, classes + 1]: a classifier's probabilities, and the novelty, 0 to 2."""
+
+    def __init__(
+        self, network: nn.Module, mean: Sequence[float], std: Sequence[float], temperature: float, bank: Tensor
+    ) -> None:
+        """`bank` float32 [m, c], else as `Classifier`."""
+        super().__init__(network, mean, std, temperature)
+        self.register_buffer("bank", bank.T.contiguous())  # [c, m]
+        self.bank: Tensor
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See the class."""
+        found = stages(self.network, self.normalised(pictures))
+        pooled = self.network.avgpool(found[-1]).flatten(1)  # type: ignore[operator]
+        logits = self.network.fc(pooled).float()  # type: ignore[operator]
+        probabilities = torch.softmax(logits / self.temperature, dim=1)
+        return torch.cat((probabilities, farthest(places(found), self.bank)[:, None]), dim=1)
+
+
+def places(found: tuple[Tensor, ...]) -> Tensor:
+    """A ResNet's stages to unit vectors of every eighth pixel, float32 [n, h/8 * w/8, c]: second stage and third."""
+    second, third = found[1].float(), found[2].float()
+    coarse = interpolate(third, (second.shape[2], second.shape[3]), mode="bilinear", align_corners=False)
+    halves = [normalize(avg_pool2d(half, 3, 1, 1).flatten(2).transpose(1, 2), dim=2) for half in (second, coarse)]
+    return torch.cat(halves, dim=2) * math.sqrt(0.5)
+
+
+def farthest(seen: Tensor, bank: Tensor) -> Tensor:
+    """Places [n, p, c] against a bank [c, m] to [n]: how far the farthest place is from the nearest of the bank."""
+    return 1 - (seen @ bank).amax(dim=2).amin(dim=1)
