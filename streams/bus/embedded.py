@@ -223,11 +223,11 @@ class EmbeddedBroker:
         log_start = self.log_file.stat().st_size
         deadline_s = time.monotonic() + timeout_s
         with ThreadPoolExecutor(1, "broker-probe") as probe:  # the caller's thread may have a running event loop
-            while time.monotonic() < deadline_s:
+            while (left_s := deadline_s - time.monotonic()) > 0:
                 if not self.is_running:
                     raise self._why_it_ended(address, log_start)
                 try:
-                    came = probe.submit(asyncio.run, wait_for_broker(address, PROBE_S)).result()
+                    came = probe.submit(asyncio.run, wait_for_broker(address, min(PROBE_S, left_s))).result()
                 except BrokerUnreachableError:  # or it does not know its users yet
                     time.sleep(POLL_S)
                     continue

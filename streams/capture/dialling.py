@@ -59,21 +59,21 @@ class Dialler:
 
     def ended(self, session: Session) -> None:
         """Learns from a session that is over."""
+        if session.confirmed:  # the broker was there: that it is away now is news, whatever the reason
+            self._told, self._pause_s, self._patience_s = "", FIRST_PAUSE_S, self.silence_s
+        else:
+            self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
+            if session.was_silent:
+                self._patience_s = min(LONGEST_PATIENCE_S, 2 * self._patience_s)
         if session.failure is not None:
             self._tell(session.failure)
-        if session.confirmed:
-            self._pause_s, self._patience_s = FIRST_PAUSE_S, self.silence_s
-            return
-        self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
-        if session.was_silent:
-            self._patience_s = min(LONGEST_PATIENCE_S, 2 * self._patience_s)
 
     async def _session(self) -> Session:
         link = await self._connect()
         return Session(link, self._pictures, self._clocks, self._changes, self._patience_s)
 
     def _tell(self, error: LinesideError) -> None:
-        """Each reason once, and again every minute."""
+        """Each reason once while the broker is away, and again every minute."""
         if str(error) != self._told or time.monotonic() - self._told_s > REMIND_S:
             self._told, self._told_s = str(error), time.monotonic()
             log.warning("frames can't be sent now, they go to the spool: %s", error)

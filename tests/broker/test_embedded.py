@@ -23,11 +23,13 @@ from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.bus.kafka_aot import aot_file, make_aot_file
 from streams.bus.kafka_jars import ensure_jars
 from streams.errors import BrokerUnreachableError, CallerError, OperatorError
+from tests.frozen import freeze
 
 PARENT = """
 import signal, sys, time
 from pathlib import Path
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
+from tests.frozen import freeze
 broker = EmbeddedBroker(BrokerConfig(Path(sys.argv[1])))
 broker.start()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the background inherit that it is ignored
@@ -197,7 +199,7 @@ async def test_a_port_taken_between_the_choice_and_the_start_gives_way_to_the_ne
 async def test_one_that_hangs_runs_and_does_not_answer(own_broker: EmbeddedBroker) -> None:
     own_broker.start()
     assert await own_broker.answers()
-    os.kill(own_broker.pid, signal.SIGSTOP)
+    freeze(own_broker.pid)
     assert not await own_broker.answers(0.5)
     assert own_broker.is_running
     os.kill(own_broker.pid, signal.SIGCONT)
@@ -217,8 +219,8 @@ async def test_one_that_can_not_be_asked_is_not_taken_for_one_that_hangs(
 
 
 def test_a_broker_that_does_not_come_up_leaves_no_process(own_broker: EmbeddedBroker) -> None:
-    with pytest.raises(OperatorError, match=r"did not answer at 127\.0\.0\.1:\d+ within 0.2 s; look into"):
-        own_broker.start(timeout_s=0.2)
+    with pytest.raises(OperatorError, match=r"did not answer at 127\.0\.0\.1:\d+ within 0.05 s; look into"):
+        own_broker.start(timeout_s=0.05)
     assert not is_alive(own_broker.pid)
 
 

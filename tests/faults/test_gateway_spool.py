@@ -35,6 +35,7 @@ from streams.errors import OperatorError
 from streams.settings import Settings, to_environment
 from streams.topics import FRAMES, topic_specs
 from tests.faults.ledger import read_all
+from tests.frozen import freeze
 from tests.gateways import shot
 
 FILES_PER_S = 50
@@ -190,7 +191,7 @@ async def mistreat(broker: EmbeddedBroker, gateway: GatewayProcess, settings: Se
     await asyncio.to_thread(broker.start)
     gateway.start()
     await taken(120)
-    os.kill(broker.pid, signal.SIGSTOP)
+    freeze(broker.pid)
     await taken(60)
     sent = gateway.log.count(ALL_SENT)
     os.kill(broker.pid, signal.SIGCONT)
@@ -241,7 +242,7 @@ async def test_a_publisher_that_is_aborted_is_gone_for_good(own_broker: Embedded
     first = Publisher(settings.bootstrap, settings.topic_prefix, codec)
     await first.start()
     await (await first.send(FRAMES, frames[0], key=key_of(shots[0])))
-    os.kill(own_broker.pid, signal.SIGSTOP)
+    freeze(own_broker.pid)
     sending = asyncio.create_task(_send_all(first, frames[1:40]))
     await asyncio.sleep(0.3)
     async with asyncio.timeout(2):

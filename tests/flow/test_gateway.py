@@ -149,8 +149,31 @@ async def test_frames_in_flight_are_bounded_by_number_and_by_bytes(
     name = "WINDOW" if module is sending_module else "IN_FLIGHT"
     monkeypatch.setattr(module, f"{name}_FRAMES", frames)
     monkeypatch.setattr(module, f"{name}_BYTES", in_flight_bytes)
-    publisher = FakePublisher(delay_s=0.002)
-    await gateway(publisher, settings).run(Shots([shot(data=b"ten bytes.") for _ in range(40)]))
+
+    class Full(FakePublisher):
+        """Confirms nothing before `most` frames are in flight (the last ones: all), and then once nothing moves."""
+
+        async def send(
+            self, topic: Topic, record: Event, *, key: bytes, partition: int | None = None
+        ) -> asyncio.Future[Delivery]:
+            future = await super().send(topic, record, key=key, partition=partition)
+            waiting.append((future, len(self.frames) - 1))
+            if len(waiting) >= most or len(self.frames) == 40:
+                asyncio.get_running_loop().call_later(0.01, self._confirm_all)
+            return future
+
+        def _confirm_all(self) -> None:
+            for future, number in waiting:
+                super()._resolve(future, number)
+            waiting.clear()
+
+        def _resolve(self, future: asyncio.Future[Delivery], number: int) -> None:
+            pass
+
+    waiting: list[tuple[asyncio.Future[Delivery], int]] = []
+    publisher = Full()
+    async with asyncio.timeout(20):
+        await gateway(publisher, settings).run(Shots([shot(data=b"ten bytes.") for _ in range(40)]))
     assert publisher.most_in_flight == most
     assert len(publisher.frames) == 40
 

@@ -112,6 +112,26 @@ async def test_it_starts_without_a_broker_and_sends_what_it_took_when_there_is_o
     assert list(settings.spool_folder.glob("*.spool")) == []
 
 
+async def test_each_time_the_broker_goes_away_is_told_whatever_the_reason(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialling_module, "LONGEST_PATIENCE_S", settings.broker_silence_s)
+    broker, source = FakeBroker(), Feed()
+    running = run(broker, settings, source)
+    for first in (0, 10, 20):
+        source.give(first)
+        await source.knows(first + 1)
+        broker.is_silent = True
+        source.give(*range(first + 1, first + 10))
+        await source.knows(first + 10)
+        await until(lambda tries=len(broker.connections): len(broker.connections) > tries)
+        broker.is_silent = False
+        await broker.has(first + 10)
+    source.end()
+    await running
+    assert caplog.text.count("frames can't be sent now, they go to the spool: nothing was confirmed for 0.2 s") == 3
+
+
 @pytest.mark.parametrize("appends", [0, 3, 100])
 async def test_a_broker_that_falls_silent_loses_nothing_and_keeps_the_order(settings: Settings, appends: int) -> None:
     broker, source = FakeBroker(), Feed()
