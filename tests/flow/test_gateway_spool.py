@@ -118,13 +118,13 @@ async def test_each_time_the_broker_goes_away_is_told_whatever_the_reason(
     monkeypatch.setattr(dialling_module, "LONGEST_PATIENCE_S", settings.broker_silence_s)
     broker, source = FakeBroker(), Feed()
     running = run(broker, settings, source)
-    for first in (0, 10, 20):
+    for tries, first in enumerate((0, 10, 20), 1):
         source.give(first)
         await source.knows(first + 1)
         broker.is_silent = True
         source.give(*range(first + 1, first + 10))
         await source.knows(first + 10)
-        await until(lambda tries=len(broker.connections): len(broker.connections) > tries)
+        await until(lambda least=tries: len(broker.connections) > least)
         broker.is_silent = False
         await broker.has(first + 10)
     source.end()
