@@ -127,6 +127,11 @@ class Artifact:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         check(self)
 
+    @property
+    def defects(self) -> tuple[bool, ...]:
+        """Of each class, whether it is a defect."""
+        return tuple(item.role == "defect" for item in self.classes)
+
     def golden_labels(self) -> list[str]:
         """The class each golden picture scores highest: ties the head's order to the names."""
         return [self.classes[index].name for index in self.golden.scores.argmax(axis=1)]

@@ -13,6 +13,7 @@ import contextlib
 import io
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -23,7 +24,7 @@ from torch import Tensor
 from models.artifact import F32, U8, Artifact
 from models.engines.network import frozen_classifier
 from models.errors import ModelError
-from models.preprocess import EncodedImage, Preprocessing, decode, prepare
+from models.preprocess import EncodedImage, Preprocessing, decode, prepare, views_in
 from models.resnet import Classifier, stages
 
 OVERLAY_MAX_SIDE = 1024  # pixels: a 7 x 7 map has no more to say, and a page loads it at once
@@ -32,22 +33,31 @@ OVERLAY_MAX_ALPHA = 0.6
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def heatmap(artifact: Artifact, picture: U8 | EncodedImage, label: str) -> F32:
+def heatmap(artifact: Artifact, picture: U8 | EncodedImage, label: str, is_view: bool = False) -> F32:
     """How much each place speaks for `label`: float32 [h, w] in 0..1 over the upright picture, 0 where nothing does.
 
-    `picture` is upright uint8 RGB [h, w, 3] or what `decode` takes. The strongest place is 1. Computed in float32 on
-    the CPU by one thread, one picture at a time. Raises ModelError for a label that is no class of the model,
-    RejectedImageError for a picture that can't be decoded, ValueError for pixels of another shape or type.
+    `picture` is upright uint8 RGB [h, w, 3] or what `decode` takes; `is_view` says that it is a view already. Of a
+    model that looks at several views, the one that speaks most for `label` is shown. The strongest place is 1.
+    Computed in float32 on the CPU by one thread, one picture at a time. Raises ModelError for a label that is no class
+    of the model, RejectedImageError for a picture that can't be decoded, ValueError for pixels of another shape or
+    type.
     """
     names = [item.name for item in artifact.classes]
     if label not in names:
         raise ModelError(f"{label!r:.80} is no class of model {artifact.model_id}; its classes are {', '.join(names)}")
     pixels = decode(picture) if isinstance(picture, EncodedImage) else picture
-    prepared = prepare(pixels, artifact.preprocessing)
+    spec, index = artifact.preprocessing, names.index(label)
+    if is_view:
+        spec = replace(spec, regions=(), tile=0)
+    seen = views_in(pixels, spec)
     with _one_thread(), torch.inference_mode():
-        evidence = _evidence(_classifier(artifact), torch.from_numpy(prepared)[None], names.index(label))
-        height, width = pixels.shape[:2]
-        return _over_picture(evidence, artifact.preprocessing, height, width)
+        classifier = _classifier(artifact)
+        place = _strongest(classifier, seen.pixels, index)
+        evidence = _evidence(classifier, torch.from_numpy(seen.pixels[place])[None], index)
+        view, heat = seen.views[place], np.zeros(pixels.shape[:2], np.float32)
+        inside = heat[view.y : view.y + view.height, view.x : view.x + view.width]
+        inside[:] = _over_picture(evidence, spec, view.height, view.width)
+        return heat
 
 
 def overlay_png(heat: F32, max_side: int = OVERLAY_MAX_SIDE) -> bytes:
@@ -69,6 +79,13 @@ def overlay_png(heat: F32, max_side: int = OVERLAY_MAX_SIDE) -> bytes:
 @lru_cache(maxsize=2)
 def _classifier(artifact: Artifact) -> Classifier:
     return frozen_classifier(artifact)
+
+
+def _strongest(classifier: Classifier, views: U8, index: int) -> int:
+    """Which of the views [k, h, w, 3] has the highest probability of the class; one at a time, for memory's sake."""
+    if len(views) == 1:
+        return 0
+    return int(np.argmax([float(classifier(torch.from_numpy(view)[None])[0, index]) for view in views]))
 
 
 def _evidence(classifier: Classifier, picture: Tensor, index: int) -> Tensor:

@@ -223,6 +223,7 @@ def examples(directory: Path) -> list[Example]:
                 split=split,
                 known=known,
                 probability=item.probability,
+                boxes=item.boxes,
             )
         )
     return found

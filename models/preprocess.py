@@ -1,8 +1,8 @@
 """The one path from a picture's bytes to what a network sees: train, evaluate, serve and review all come through here.
 
-`decode` gives the upright picture, `prepare` the network's size; scaling by mean and std happens inside the engine's
-graph, so that uint8 crosses every queue. All functions are pure, may be called from several threads at once, and let go
-of the GIL in their heavy parts. This file knows no event, no engine and no model.
+`decode` gives the upright picture, `load_views` what the network looks at, at its size; scaling by mean and std happens
+inside the engine's graph, so that uint8 crosses every queue. All functions are pure, may be called from several threads
+at once, and let go of the GIL in their heavy parts. This file knows no event, no engine and no model.
 """
 
 import hashlib
@@ -10,19 +10,21 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from models.decoding import bmp, jpeg, png, raw, tiff, webp
 from models.decoding.contract import EncodedImage, RejectedImageError, corrupt, unsupported
 from models.decoding.depth import U8
+from models.views import OVERLAP, Region, View, check_views, views_of
 
-__all__ = ["EncodedImage", "Preprocessing", "RejectedImageError", "decode", "load_input", "prepare"]
+__all__ = ["EncodedImage", "Preprocessing", "RejectedImageError", "Seen", "decode", "load_views", "prepare"]
 
 ALGORITHM = 1  # goes up whenever the same bytes and the same spec would give other numbers
 LETTERBOX_LEVEL = 114  # grey of the bars, near the mean of natural pictures
 MAX_SIDE = 4096  # of a network's input
+_VIEWS = ("regions", "tile", "overlap")
 _FITS = ("stretch", "letterbox")
 _FILTERS = ("bilinear", "bicubic")
 _SIGNATURES: tuple[tuple[bytes, Callable[[EncodedImage], U8]], ...] = (
@@ -39,7 +41,9 @@ class Preprocessing:
 
     `width` and `height` in pixels; `fit` is "stretch" (the whole picture, its ratio given up) or "letterbox" (its ratio
     kept, grey bars); `resample` is "bilinear" or "bicubic", both with antialiasing. `mean` and `std` per channel of
-    RGB / 255 are applied by the engine, not by `prepare`. Raises ValueError for values out of range.
+    RGB / 255 are applied by the engine, not by `prepare`. `regions` and `tile` (pixels, 0 for none) say where it looks,
+    and `overlap` how much of their side tiles share; each view fills the input. Raises ValueError for values out of
+    range.
     """
 
     width: int = 224
@@ -48,6 +52,9 @@ class Preprocessing:
     resample: str = "bilinear"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's, as torchvision's weights expect
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    regions: tuple[Region, ...] = ()
+    tile: int = 0
+    overlap: float = OVERLAP
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -61,17 +68,28 @@ class Preprocessing:
             object.__setattr__(self, name, _three_numbers(name, getattr(self, name)))
         if min(self.std) <= 0:
             raise ValueError(f"preprocessing: std must be above 0, got {self.std}")
+        check_views(self.regions, self.tile, self.overlap)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the network looks at the picture as a whole, once."""
+        return not self.regions and not self.tile
+
+    def views(self, width: int, height: int) -> tuple[View, ...]:
+        """Where the network looks in an upright picture of this size; ValueError for more views than it may have."""
+        return views_of(self.regions, self.tile, self.overlap, width, height)
 
     def to_json(self) -> dict[str, object]:
         """For an artifact's JSON: this spec and the version of the algorithm that gives it meaning."""
         spec = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        return {"algorithm": ALGORITHM, **spec}
+        views = {name: spec.pop(name) for name in _VIEWS}
+        return {"algorithm": ALGORITHM, **spec} | ({} if self.is_whole else {"views": views})
 
     @classmethod
     def from_json(cls, value: object) -> Self:
         """The reverse of `to_json`; ValueError for unknown or missing keys, wrong types, another algorithm."""
-        expected = {"algorithm", *(field.name for field in fields(cls))}
-        if not isinstance(value, Mapping) or set(value) != expected:
+        expected = {"algorithm", *(field.name for field in fields(cls))} - set(_VIEWS)
+        if not isinstance(value, Mapping) or set(value) - {"views"} != expected:
             found = sorted(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
             raise ValueError(f"preprocessing: expected an object with exactly {sorted(expected)}, got {found}")
         if type(value["algorithm"]) is not int or value["algorithm"] != ALGORITHM:
@@ -79,13 +97,20 @@ class Preprocessing:
                 f"preprocessing: this program has algorithm {ALGORITHM}, the artifact was made for "
                 f"{value['algorithm']!r}; train the model again or run the version that made it"
             )
-        return cls(**{str(name): item for name, item in value.items() if name != "algorithm"})
+        given = {str(name): item for name, item in value.items() if name not in ("algorithm", "views")}
+        return cls(**given, **(_views(value["views"]) if "views" in value else {}))
 
     @property
     def sha256(self) -> str:
         """Hex digest of the canonical JSON: equal where the same bytes give the same input."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _views(value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or set(value) != set(_VIEWS) or not isinstance(value["regions"], list):
+        raise ValueError(f"preprocessing: views must be an object with exactly {sorted(_VIEWS)}; came {value!r:.200}")
+    return {**value, "regions": tuple(map(Region.from_json, value["regions"]))}
 
 
 def _three_numbers(name: str, value: object) -> tuple[float, ...]:
@@ -157,6 +182,26 @@ def _resized(pixels: U8, width: int, height: int, resample: str) -> U8:
     return np.require(resized[0].permute(1, 2, 0).numpy(), np.uint8, ("C", "W"))
 
 
-def load_input(image: EncodedImage, spec: Preprocessing) -> U8:
-    """Decode and prepare in one step; raises as `decode` does."""
-    return prepare(decode(image), spec)
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a network looks at in one picture: its views, and their pixels, uint8 [views, h, w, 3]."""
+
+    pixels: U8
+    views: tuple[View, ...]
+
+
+def load_views(image: EncodedImage, spec: Preprocessing) -> Seen:
+    """Decode, cut and prepare in one step; raises as `decode` does, and TOO_LARGE for a picture of too many tiles."""
+    return views_in(decode(image), spec)
+
+
+def views_in(pixels: U8, spec: Preprocessing) -> Seen:
+    """The same of an upright picture, uint8 [H, W, 3]."""
+    try:
+        views = spec.views(pixels.shape[1], pixels.shape[0])
+    except ValueError as error:
+        raise RejectedImageError("TOO_LARGE", str(error)) from error
+    found = np.empty((len(views), spec.height, spec.width, 3), np.uint8)
+    for place, view in enumerate(views):
+        found[place] = prepare(pixels[view.y : view.y + view.height, view.x : view.x + view.width], spec)
+    return Seen(found, views)

@@ -79,6 +79,8 @@ class Calibrated:
 def recalibrate(artifact: Artifact, scores: F32, labels: I64, plan: Plan, at: datetime) -> Calibrated:
     """By probabilities [n, classes] of n pictures with known classes [n].
 
+    A model that looks at several views of a picture keeps its temperature: what a label says of a picture it does not
+    say of each view.
     DatasetError unless there are good and bad ones: nothing can be calibrated on good parts alone.
     """
     bad = np.array([item.role == "defect" for item in artifact.classes])[labels] if len(labels) else np.zeros(0, bool)
@@ -88,9 +90,11 @@ def recalibrate(artifact: Artifact, scores: F32, labels: I64, plan: Plan, at: da
             f"a threshold can't be chosen on {came}: it takes good and bad parts that the model has not seen; "
             "label defects, or begin with a model of good parts"
         )
-    weights, logits = natural_weights(bad, plan.prevalence), _logits(artifact, scores)
-    temperature = fit_temperature(logits, labels, weights)
-    new = softmax(logits, temperature)
+    weights = natural_weights(bad, plan.prevalence)
+    temperature = artifact.temperature
+    if artifact.preprocessing.is_whole:
+        temperature = fit_temperature(_logits(artifact, scores), labels, weights)
+    new = _stretched(artifact, scores, temperature)
     together = any_defect(new, artifact.classes).astype(np.float64)
     threshold = threshold_by(plan.rule, together, bad)
     ng = together >= threshold
@@ -111,9 +115,14 @@ def recalibrate(artifact: Artifact, scores: F32, labels: I64, plan: Plan, at: da
 
 def measured(found: Calibrated, before: Artifact, scores: F32, labels: I64) -> Artifact:
     """The calibrated artifact with its figures on pictures that chose nothing, by the old one's scores [n, classes]."""
-    new = softmax(_logits(before, scores), found.artifact.temperature)
+    new = _stretched(before, scores, found.artifact.temperature)
     figures = evaluate(new, labels, found.artifact.classes, found.threshold).to_json()
     return replace(found.artifact, metrics={**found.artifact.metrics, "test": figures})
+
+
+def _stretched(artifact: Artifact, scores: F32, temperature: float) -> F32:
+    """What the artifact's probabilities are at another temperature; at its own, the very same."""
+    return scores if temperature == artifact.temperature else softmax(_logits(artifact, scores), temperature)
 
 
 def _logits(artifact: Artifact, scores: F32) -> F32:

@@ -23,8 +23,8 @@ from models import training_state
 from models.artifact import F32, U8, Artifact, Golden, ModelClass
 from models.artifact_checks import MAX_TOLERANCE
 from models.calibrate import LeastCostRule, band_for, fit_temperature, of_good, softmax, threshold_by, with_threshold
-from models.dataset import Example, Pictures, Split, by_split, class_order, load, softened
-from models.errors import ModelRefusedError
+from models.dataset import NOT_SURE, Example, Pictures, Split, by_split, class_order, load, softened
+from models.errors import DatasetError, ModelRefusedError
 from models.evaluate import any_defect, evaluate
 from models.fit import Fit, FitSpec, Hooks, Step
 from models.measures import ranking
@@ -94,6 +94,8 @@ def train(
     names = class_order((example.label for example in examples), spec.good)
     splits = by_split(examples, names)
     data = _decoded(splits, names, spec.preprocessing, on_progress)
+    if spec.soft_labels and not spec.preprocessing.is_whole:
+        raise DatasetError("experts speak of whole pictures: soft labels don't go with tiles or regions")
     if spec.soft_labels:
         data["train"] = softened(splits["train"], data["train"], len(names))
     with torch.random.fork_rng():
@@ -133,7 +135,8 @@ def fingerprint(spec: TrainSpec, data: Mapping[Split, Pictures], start: Mapping[
     """What a training is of: the same for the same settings, pictures, labels, first weights and torch."""
     digest = hashlib.sha256(f"{torch.__version__} {asdict(spec)}".encode())
     for split in sorted(data):
-        for part in (data[split].pictures, data[split].labels, data[split].soft):
+        its = data[split]
+        for part in (its.pictures, its.labels, its.soft, its.counts, its.views):
             digest.update(b"" if part is None else np.ascontiguousarray(part).data)
     for name in sorted(start):
         digest.update(name.encode() + start[name].detach().cpu().contiguous().numpy().tobytes())
@@ -169,10 +172,16 @@ def _auroc(network: nn.Module, classifier: Classifier, validation: Pictures) -> 
     """How well a network orders the validation split: the chance that a bad picture scores above a good one."""
     before, classifier.network = classifier.network, network
     try:
-        good = scores_of(classifier, validation.pictures)[:, 0]
+        rows = scores_of(classifier, validation.pictures)
     finally:
         classifier.network = before
+    good = validation.combined(rows, _defects(rows.shape[1]))[:, 0]
     return ranking(np.asarray(1 - good, np.float32), validation.labels != 0).auroc.value or 0.0
+
+
+def _defects(classes: int) -> list[bool]:
+    """Which classes are defects: in training, all but the first."""
+    return [index > 0 for index in range(classes)]
 
 
 @contextmanager
@@ -201,7 +210,7 @@ def _decoded(
         done += 1
         on_progress(Progress("decode", done, total))
 
-    return {name: load(members, names, spec, on_loaded) for name, members in splits.items()}
+    return {name: load(members, names, spec, on_loaded, name == "train") for name, members in splits.items()}
 
 
 def _finished(
@@ -216,14 +225,17 @@ def _finished(
     """Calibrate on validation, then measure on test, and pack."""
     validation, test = data["validation"], data["test"]
     logits = scores_of(classifier, validation.pictures, torch.float32, log=True)
-    classifier.temperature = fit_temperature(logits, validation.labels)
+    shown = validation.labels if validation.views is None else validation.views
+    classifier.temperature = fit_temperature(logits[shown != NOT_SURE], shown[shown != NOT_SURE])
     classes = tuple(ModelClass(name, "defect" if i else "good", 0.5 if i else None) for i, name in enumerate(names))
-    scores = softmax(logits, classifier.temperature)
+    rows, defects = softmax(logits, classifier.temperature), _defects(len(names))
+    scores = validation.combined(rows, defects)
     together = any_defect(scores, classes).astype(np.float64)
     threshold = threshold_by(LeastCostRule(spec.escape_weight, 1.0, 0.5), together, validation.labels != 0)
     classes = with_threshold(classes, threshold)
-    tested = evaluate(scores_of(classifier, test.pictures), test.labels, classes, threshold)
-    chosen = _golden_choice(scores)
+    told = test.combined(scores_of(classifier, test.pictures), defects)
+    tested = evaluate(told, test.labels, classes, threshold)
+    chosen = _golden_choice(rows)
     return Artifact(
         model_id=spec.model_id,
         arch=spec.arch,

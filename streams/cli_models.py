@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from streams.commands.options import ensure_data_dir, with_settings
 from streams.commands.sources import SourceKind, SourceRequest
 from streams.errors import CallerError
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from models.views import Region
 
 app = typer.Typer()
 Data = Annotated[
@@ -54,6 +57,15 @@ def train(
         str | None, typer.Option(help="resnet18, 34, 50, 101, 152, resnext50_32x4d, wide_resnet50_2 and others.")
     ] = None,
     size: Annotated[str | None, typer.Option(help="Of the network's input in pixels, such as 224x224.")] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(min=32, help="Look at overlapping squares of so many pixels, for small defects; needs boxes."),
+    ] = None,
+    overlap: Annotated[float | None, typer.Option(min=0, max=0.75, help="Share of its side that tiles share.")] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(help="Look here alone, by shares of the picture: NAME=LEFT,TOP,WIDTH,HEIGHT. May be repeated."),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Weights to begin with: a model's directory, or a safetensors file.")
     ] = None,
@@ -103,7 +115,8 @@ def train(
 
     Examples: `lineside train --source folder --folder labelled --out models/flange-40`,
     `lineside train --data flanges-1`,
-    `lineside train --data flanges-1 --arch resnet34 --size 224x224 --epochs 30 --balance oversample --average 0.999`.
+    `lineside train --data flanges-1 --arch resnet34 --size 224x224 --epochs 30 --balance oversample --average 0.999`,
+    `lineside train --data castings-3 --tile 512 --size 224x224 --region "sealing face=0.1,0.2,0.8,0.3"`.
     """
     from streams.commands.train import TrainOptions, train_command
 
@@ -116,6 +129,9 @@ def train(
         "arch": arch,
         "width": width,
         "height": height,
+        "tile": tile,
+        "overlap": overlap,
+        "regions": tuple(map(parse_region, region)) if region else None,
         "practice": practice,
         "epochs": epochs,
         "batch": batch,
@@ -143,6 +159,18 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit()):
         raise CallerError(f"--size must look like 224x224 (width x height in pixels); came {text!r:.40}")
     return int(width), int(height)
+
+
+def parse_region(text: str) -> Region:
+    """`lid=0.1,0.2,0.5,0.5` to a region by its left and upper edge and its size. CallerError for anything else."""
+    from models.views import Region
+
+    name, _, numbers = text.rpartition("=")
+    try:
+        left, top, width, height = map(float, numbers.split(","))
+        return Region(name.strip(), left, top, width, height)
+    except ValueError as error:
+        raise CallerError(f"--region must look like lid=0.1,0.2,0.5,0.5; came {text!r:.80}: {error}") from error
 
 
 @app.command()

@@ -42,8 +42,8 @@ def fault_of(data: bytes) -> str | None:
     return FAULTS[data[at + len(COMMENT)] - ord("0")] if at >= 0 else None
 
 
-def load_input(image: EncodedImage, spec: Preprocessing) -> np.ndarray[Any, Any]:
-    """models.preprocess.load_input with faults."""
+def load_views(image: EncodedImage, spec: Preprocessing) -> preprocess.Seen:
+    """models.preprocess.load_views with faults."""
     fault = fault_of(image.data)
     match fault:
         case "decode-exit":
@@ -52,10 +52,10 @@ def load_input(image: EncodedImage, spec: Preprocessing) -> np.ndarray[Any, Any]
             time.sleep(FOR_EVER_S)
         case "decode-raise":
             raise KeyError("sabotage")
-    pixels = preprocess.load_input(image, spec)
+    seen = preprocess.load_views(image, spec)
     if fault:
-        pixels[0, 0], pixels[0, 1] = MARK, FAULTS.index(fault)
-    return pixels
+        seen.pixels[:, 0, 0], seen.pixels[:, 0, 1] = MARK, FAULTS.index(fault)
+    return seen
 
 
 class SabotagedEngine:
@@ -119,7 +119,7 @@ def main() -> None:
 
     engines.open_engine = open_engine
     for module in (decode_pool, alone_child):
-        vars(module)["load_input"] = load_input
+        vars(module)["load_views"] = load_views
     vars(serving)["WorkerOptions"] = functools.partial(serving.WorkerOptions, alone_module="streams.chaos.sabotage")
     (alone_child.main if sys.argv[1].isdecimal() else cli.main)()
 

@@ -200,7 +200,7 @@ def _scores(engine: Engine, test: Pictures | None, make: MakeBar, artifact: Arti
     if test is None:
         return None
     name = f"{artifact.model_id} {engine.device} {engine.precision}"
-    return scores_by(engine, test.pictures, make(name, len(test.labels)))
+    return scores_by(engine, test, artifact.defects, make(name, len(test.pictures)))
 
 
 def _quality(

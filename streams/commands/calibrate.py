@@ -83,4 +83,4 @@ def _scored(
     examples: list[Example], artifact: Artifact, engine: Engine, make: MakeBar, name: str
 ) -> tuple[Pictures, F32]:
     pictures = decoded(examples, artifact, make, f"decoding {name}")
-    return pictures, scores_by(engine, pictures.pictures, make(f"scoring {name}", len(examples)))
+    return pictures, scores_by(engine, pictures, artifact.defects, make(f"scoring {name}", len(pictures.pictures)))

@@ -55,6 +55,7 @@ class EvaluateOptions:
 class _Scored:
     examples: Sequence[Example]
     pictures: Pictures
+    rows: Any  # float32 [m, classes (+ 1)], of each view
     scores: Any  # float32 [n, classes]
     examination: Examination
     robustness: Robustness | None
@@ -157,17 +158,17 @@ def _novel_rows(novelty: NovelFigures) -> list[tuple[str, str]]:
 
 def _scored(examples: Sequence[Example], artifact: Artifact, engine: Engine, robust: bool, make: MakeBar) -> _Scored:
     pictures = decoded(examples, artifact, make, "decoding")
-    scores, novelty = split(answers_by(engine, pictures.pictures, make("scoring", len(examples))), engine)
+    rows = answers_by(engine, pictures.pictures, make("scoring", len(pictures.pictures)))
+    scores, novelty = split(pictures.combined(rows, artifact.defects), engine)
     by = sorted({name for example in examples for name in example.known})
     known = {name: [example.known.get(name, "") for example in examples] for name in by}
     found = None
     if robust:
         shake = make("disturbing", None)
         found = robustness(
-            pictures.pictures,
-            pictures.labels,
+            pictures,
             rule_of(artifact),
-            lambda shown: scores_by(engine, shown),
+            lambda shown: scores_by(engine, shown, artifact.defects),
             SEED,
             lambda done, total: shake(done, total=total),
         )
@@ -175,7 +176,7 @@ def _scored(examples: Sequence[Example], artifact: Artifact, engine: Engine, rob
     if novelty is not None and artifact.novelty is not None:
         novel = novel_figures(novelty, pictures.labels, rule_of(artifact), artifact.novelty.threshold)
         examination = replace(examination, novelty=novel)
-    return _Scored(examples, pictures, scores, examination, found)
+    return _Scored(examples, pictures, rows, scores, examination, found)
 
 
 def _json(scored: _Scored, artifact: Artifact, options: EvaluateOptions, where: str) -> dict[str, Any]:
@@ -185,7 +186,7 @@ def _json(scored: _Scored, artifact: Artifact, options: EvaluateOptions, where: 
 
 
 def _evaluated(scored: _Scored, artifact: Artifact, options: EvaluateOptions, where: str) -> Evaluated:
-    bad = np.array([item.role == "defect" for item in artifact.classes])[scored.pictures.labels]
+    bad = np.array(artifact.defects)[scored.pictures.labels]
     together, found = any_defect(scored.scores, artifact.classes), scored.examination
 
     def mistakes(places: Sequence[int]) -> list[Mistake]:
@@ -218,12 +219,16 @@ def _numbers(value: object) -> list[float]:
 
 
 def _mistake(scored: _Scored, artifact: Artifact, place: int, score: float) -> Mistake:
-    """The prepared picture, and where the network saw the defect that it scored highest."""
-    example, prepared = scored.examples[place], scored.pictures.pictures[place]
-    defects = [index for index, item in enumerate(artifact.classes) if item.role == "defect"]
-    strongest = artifact.classes[max(defects, key=lambda index: float(scored.scores[place][index]))].name
+    """The prepared view that speaks most for a defect, and where in it the network saw the likeliest one."""
+    example, its = scored.examples[place], scored.pictures.rows_of(place)
+    view = its.start + int(any_defect(scored.rows[its][:, : len(artifact.classes)], artifact.classes).argmax())
+    prepared = scored.pictures.pictures[view]
+    defects = np.flatnonzero(artifact.defects)
+    strongest = artifact.classes[defects[scored.rows[view][defects].argmax()]].name
     picture = Image.fromarray(prepared)
-    heat = Image.open(io.BytesIO(overlay_png(heatmap(artifact, prepared, strongest)))).resize(picture.size)
+    heat = Image.open(io.BytesIO(overlay_png(heatmap(artifact, prepared, strongest, is_view=True)))).resize(
+        picture.size
+    )
     over = Image.alpha_composite(picture.convert("RGBA"), heat).convert("RGB")
     return Mistake(example.part_id, example.label, score, _png(picture), _png(over))
 

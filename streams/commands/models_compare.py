@@ -94,7 +94,9 @@ def _judged(examples: list[Example], artifact: Artifact, device: str, make: Make
     pictures = decoded(examples, artifact, make, f"decoding {artifact.model_id}")
     engine = open_engine(artifact, device)
     try:
-        scores = scores_by(engine, pictures.pictures, make(f"scoring {artifact.model_id}", len(examples)))
+        scores = scores_by(
+            engine, pictures, artifact.defects, make(f"scoring {artifact.model_id}", len(pictures.pictures))
+        )
     finally:
         engine.close()
     return Judged(scores, pictures.labels, rule_of(artifact))

@@ -97,6 +97,6 @@ def _scored(examples: Sequence[Example], artifact: Artifact, make: MakeBar, name
 def _scores(artifact: Artifact, precision: Precision, pictures: Pictures, make: MakeBar, name: str) -> F32:
     engine = open_engine(artifact, DEVICE, precision)
     try:
-        return np.asarray(scores_by(engine, pictures.pictures, make(name, len(pictures.labels))), np.float32)
+        return np.asarray(scores_by(engine, pictures, artifact.defects, make(name, len(pictures.pictures))), np.float32)
     finally:
         engine.close()

@@ -101,7 +101,8 @@ async def _again(
     size = max(1, was.batch_size)
     pool = DecodePool(1)
     room = EngineRoom(model, pool, RoomLimits(size, 60.0, 300.0), Unwatched(), end_process)
-    others = [asyncio.create_task(room.score(encoded_image(frame, image), math.inf)) for _ in range(size - 1)]
+    beside = size - 1 if model.preprocessing.is_whole else 0  # views of one picture fill a batch themselves
+    others = [asyncio.create_task(room.score(encoded_image(frame, image), math.inf)) for _ in range(beside)]
     try:
         judgement, provenance = await judgement_of({model.model_id: room}, frame, recipe, image, math.inf)
         await asyncio.gather(*others)

@@ -6,18 +6,19 @@ Place in the flow: `lineside evaluate --robustness`. Knows no engine: whoever as
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from models.artifact import U8
+from models.dataset import Pictures
 from models.disturbances import STRENGTHS, disturbed
-from models.evaluate import I64, Rate, evaluate
+from models.evaluate import Rate, evaluate
 from models.examination import Rule
 
 MOST = 400  # pictures, each of which is scored 31 times
-Score = Callable[[U8], np.ndarray[Any, np.dtype[np.float32]]]
+Score = Callable[[Pictures], np.ndarray[Any, np.dtype[np.float32]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +42,27 @@ class Robustness:
 
 
 def robustness(
-    pictures: U8, labels: I64, rule: Rule, score: Score, seed: int, on_done: Callable[[int, int], None]
+    pictures: Pictures, rule: Rule, score: Score, seed: int, on_done: Callable[[int, int], None]
 ) -> Robustness:
-    """Of prepared pictures [n, h, w, 3]; at most MOST of them, drawn by `seed`. Progress as (done, total)."""
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(labels))[:MOST])
-    pictures, labels = pictures[chosen], labels[chosen]
+    """Of a split; at most MOST pictures, drawn by `seed`. Progress as (done, total)."""
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(pictures.labels))[:MOST])
+    pictures = pictures.some(chosen)
+    labels = pictures.labels
     total, done = 1 + sum(map(len, STRENGTHS.values())), 0
 
     def rates_of(shown: U8) -> tuple[Rate, Rate]:
         nonlocal done
-        decided = evaluate(score(shown), labels, rule.classes, rule.any_defect_threshold)
+        decided = evaluate(score(replace(pictures, pictures=shown)), labels, rule.classes, rule.any_defect_threshold)
         done += 1
         on_done(done, total)
         return decided.escape, decided.overkill
 
-    plain = rates_of(pictures)
+    plain = rates_of(pictures.pictures)
     found = {
         name: (
             plain,
             *(
-                rates_of(np.stack([disturbed(picture, name, strength, seed + n) for n, picture in enumerate(pictures)]))
+                rates_of(np.stack([disturbed(p, name, strength, seed + n) for n, p in enumerate(pictures.pictures)]))
                 for strength in strengths
             ),
         )

@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 
 from models.preprocess import EncodedImage
+from models.views import View
 from schemas.records import Reason
 from streams.bus import leash
 from streams.errors import FrameRejectedError, OperatorError
 from streams.inspection.decide import Provenance
 from streams.inspection.decode_pool import ExpiredError
-from streams.inspection.engine_room import Scores, ServingModel
+from streams.inspection.engine_room import Scored, ServingModel, scored
 
 log = logging.getLogger(__name__)
 READY_S = 120.0  # to load its models
@@ -65,7 +66,7 @@ class Alone:
         return AloneRoom(model, self)
 
     async def ask(self, model_id: str, image: EncodedImage, expires_at: float) -> dict[str, Any]:
-        """The child's answer: scores, decode_ms, infer_ms.
+        """The child's answer: rows and views (of the picture), decode_ms, infer_ms.
 
         Raises FrameRejectedError where the picture is rejected or takes the child's life or time, ExpiredError past
         `expires_at` (seconds of time.monotonic()), OperatorError where no child can be started.
@@ -127,16 +128,20 @@ class AloneRoom:
         self.model = model
         self._alone = alone
 
-    async def score(self, image: EncodedImage, expires_at: float = math.inf) -> tuple[Scores, Provenance]:
-        """As EngineRoom.score, with a batch of one."""
+    async def score(self, image: EncodedImage, expires_at: float = math.inf) -> Scored:
+        """As EngineRoom.score, with batches of one."""
         came = time.monotonic()
         answer = await self._alone.ask(self.model.model_id, image, expires_at)
         waited_ms = (time.monotonic() - came) * 1000
         decode_ms, infer_ms = float(answer["decode_ms"]), float(answer["infer_ms"])
-        scores = np.array(answer["scores"], np.float32)
-        if scores.shape != (self.model.roles.width,):
-            raise FrameRejectedError(Reason.ENGINE_FAILED, f"tried alone, the engine gave scores of {scores.shape}")
-        return scores, Provenance(
+        rows = np.array(answer["rows"], np.float32)
+        views = [View(*view) for view in answer["views"]]
+        if rows.shape != (len(views), self.model.roles.width):
+            raise FrameRejectedError(Reason.ENGINE_FAILED, f"tried alone, the engine gave scores of {rows.shape}")
+        return scored(self.model.roles, list(rows), views, self._provenance(waited_ms, decode_ms, infer_ms))
+
+    def _provenance(self, waited_ms: float, decode_ms: float, infer_ms: float) -> Provenance:
+        return Provenance(
             model_id=self.model.model_id,
             model_sha256=self.model.sha256,
             preprocess_sha256=self.model.preprocessing.sha256,

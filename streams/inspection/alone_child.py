@@ -12,13 +12,14 @@ import json
 import socket
 import sys
 import time
+from dataclasses import astuple
 from io import BufferedRWPair
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.preprocess import EncodedImage, RejectedImageError, load_input
+from models.preprocess import EncodedImage, RejectedImageError, load_views
 from schemas.records import Encoding, Precision, Reason
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def serve(fd: int, models: Models) -> None:
 def _score(stream: BufferedRWPair, image: EncodedImage, artifact: Artifact, engine: Engine) -> None:
     started = time.monotonic()
     try:
-        pixels = load_input(image, artifact.preprocessing)
+        seen = load_views(image, artifact.preprocessing)
     except (RejectedImageError, MemoryError):
         raise
     except Exception as error:
@@ -56,11 +57,11 @@ def _score(stream: BufferedRWPair, image: EncodedImage, artifact: Artifact, engi
     decoded = time.monotonic()
     _say(stream, {"decoded": True})
     try:
-        scores = engine.submit(pixels[np.newaxis]).result()[0]
+        rows = [engine.submit(pixels[np.newaxis]).result()[0] for pixels in seen.pixels]
     except Exception as error:
         raise RejectedImageError(Reason.ENGINE_FAILED, f"{type(error).__name__}: {error}") from error
     times = {"decode_ms": (decoded - started) * 1000, "infer_ms": (time.monotonic() - decoded) * 1000}
-    _say(stream, {"scores": [float(score) for score in scores], **times})
+    _say(stream, {"rows": [list(map(float, row)) for row in rows], "views": list(map(astuple, seen.views)), **times})
 
 
 def _image(header: dict[str, Any], data: bytes) -> EncodedImage:

@@ -11,8 +11,21 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 
-from schemas.records import Fallback, Finding, FrameCaptured, Mode, Outcome, Precision, Reason, Recipe, VerdictIssued
+from models.views import View
+from schemas.records import (
+    Box,
+    Fallback,
+    Finding,
+    FrameCaptured,
+    Mode,
+    Outcome,
+    Precision,
+    Reason,
+    Recipe,
+    VerdictIssued,
+)
 from streams.inspection.limits import DETAIL_MAX_CHARS
 
 VERDICT_NAMESPACE = uuid.UUID("5b0c5a3e-8f0e-4a77-9c55-6d8f3a1f2b90")
@@ -87,6 +100,10 @@ class Source:
     timestamp: datetime
 
 
+Places = Mapping[str, View]
+"""By a finding's label, the view that says most of it; empty where the model looks at the picture as a whole."""
+NO_PLACES: Places = MappingProxyType({})
+
 VerdictAt = tuple[int, uuid.UUID]
 """Where one verdict belongs: its frame's offset in a partition of the frames topic, and its verdict_id."""
 
@@ -108,13 +125,13 @@ def remaining_ms(frame: FrameCaptured, appended_at: datetime, now: datetime) -> 
     return frame.deadline_ms - (frame.gateway_ms + since_append_ms)
 
 
-def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe) -> Judgement:
+def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe, places: Places = NO_PLACES) -> Judgement:
     """The judgement of an inspected frame.
 
     `scores` are probabilities in the order of `classes.names`, then the novelty of models that know what good parts
     look like. NG where a defect reaches its threshold, UNSURE where one comes within `unsure_band` below it or the
-    picture is novel, else OK. A defect class without a finite threshold, or a band that is no number, can't be decided:
-    UNQUALIFIED.
+    picture is novel, else OK; findings say in which of `places` they are. A defect class without a finite threshold, or
+    a band that is no number, can't be decided: UNQUALIFIED.
     """
     novelty = None if classes.novel_above is None else float(scores[-1])
     probabilities = scores if novelty is None else scores[:-1]
@@ -122,7 +139,15 @@ def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe) -> Judge
     if not all(math.isfinite(score) for score in (*by_class.values(), novelty or 0.0)):
         told = f"the model gave {by_class}, novelty {novelty}"
         return Judgement(Outcome.ERROR, Reason.NON_FINITE, told[:DETAIL_MAX_CHARS])
-    return replace(_by_scores(by_class, classes, recipe, novelty), novelty=novelty)
+    judgement = _by_scores(by_class, classes, recipe, novelty)
+    findings = tuple(_placed(finding, places.get(finding.label)) for finding in judgement.findings)
+    return replace(judgement, novelty=novelty, findings=findings)
+
+
+def _placed(finding: Finding, view: View | None) -> Finding:
+    if view is None:
+        return finding
+    return replace(finding, region=view.name, box=Box(x=view.x, y=view.y, width=view.width, height=view.height))
 
 
 def _by_scores(by_class: Mapping[str, float], classes: ClassRoles, recipe: Recipe, novelty: float | None) -> Judgement:

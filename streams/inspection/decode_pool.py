@@ -14,12 +14,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from models.decoding.pixel_room import waits_for_room
-from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_input
+from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, Seen, load_views
 from schemas.records import Reason
 from streams.errors import FrameRejectedError
 
@@ -33,9 +30,9 @@ class ExpiredError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A model input, uint8 [height, width, 3], and the milliseconds it took to make."""
+    """What the model sees of a picture, and the milliseconds it took to make."""
 
-    pixels: np.ndarray[Any, np.dtype[np.uint8]]
+    seen: Seen
     decode_ms: float
 
 
@@ -61,7 +58,7 @@ class DecodePool:
             thread.start()
 
     async def decode(self, image: EncodedImage, preprocessing: Preprocessing, due: float, expires_at: float) -> Decoded:
-        """The model input for a picture. Raises FrameRejectedError for a bad one and ExpiredError past `expires_at`.
+        """What a model sees of a picture. Raises FrameRejectedError for a bad one and ExpiredError past `expires_at`.
 
         `due` orders the queue, `expires_at` ends the wait; both are seconds of time.monotonic().
         """
@@ -101,7 +98,7 @@ def _decode(work: _Work) -> Decoded | BaseException:
     if started >= work.expires_at:
         return ExpiredError()
     try:
-        pixels = load_input(work.image, work.preprocessing)
+        seen = load_views(work.image, work.preprocessing)
     except RejectedImageError as error:
         return FrameRejectedError(error.reason, error.detail)
     except MemoryError:
@@ -109,7 +106,7 @@ def _decode(work: _Work) -> Decoded | BaseException:
     except Exception as error:  # a decoder's bug must cost one frame, not the line
         log.exception("the decoder raised on a frame")
         return FrameRejectedError(Reason.DECODE_CRASHED, f"{type(error).__name__}: {error}")
-    return Decoded(pixels, (time.monotonic() - started) * 1000)
+    return Decoded(seen, (time.monotonic() - started) * 1000)
 
 
 def _settle(future: asyncio.Future[Decoded], result: Decoded | BaseException) -> None:

@@ -1,33 +1,46 @@
 """Decode pool and engine of one model, off the event loop: pictures in, scores out.
 
 Place in the flow: the agent asks for the scores of one frame; frames are decoded in threads, gathered into batches and
-given to the engine. A failing batch is halved until the one frame that fails is alone. It knows nothing of Kafka,
-recipes or verdicts, and lives on one event loop.
+given to the engine. A failing batch is halved until the one frame that fails is alone. Where a model looks at several
+views of a picture, each takes a place in a batch of its own, and what is said of them becomes what is said of the
+picture. It knows nothing of Kafka, recipes or verdicts, and lives on one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from models.errors import DeviceFatalError
 from models.preprocess import EncodedImage, Preprocessing
+from models.views import View, combined, strongest
 from schemas.records import Reason
 from streams.errors import FatalDeviceError, FrameRejectedError
 from streams.inspection.batching import PATIENCE_S, Batch, Batcher
-from streams.inspection.decide import ClassRoles, Provenance
+from streams.inspection.decide import ANY_DEFECT, NO_PLACES, ClassRoles, Places, Provenance
 from streams.inspection.decode_pool import Decoded, DecodePool, ExpiredError
+from streams.inspection.pictures import ends_at
 
 if TYPE_CHECKING:
     from models.engines import Engine
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Scores = np.ndarray[Any, np.dtype[np.float32]]
+TILED_AT_ONCE = 4  # pictures that are looked at in parts: one may hold 256 inputs of the network in memory
+
+
+class Scored(NamedTuple):
+    """What a model says of one picture, float32 [classes (+ 1)], what it was computed with, and where it says so."""
+
+    scores: Scores
+    provenance: Provenance
+    places: Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +82,21 @@ class Unwatched:
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    decoded: Decoded
+    """One view of a picture that waits for its place in a batch."""
+
+    pixels: Pixels
     expires_at: float
-    since: float
-    future: asyncio.Future[tuple[Scores, Provenance]] = field(repr=False)
+    future: asyncio.Future[_Ran] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """The scores of one view and the batch that gave them: its size, when it began and how long it took."""
+
+    row: Scores
+    size: int
+    started: float
+    seconds: float
 
 
 class EngineRoom:
@@ -97,25 +121,45 @@ class EngineRoom:
         self._timer: asyncio.TimerHandle | None = None
         self._batches: set[asyncio.Task[None]] = set()
         self._preprocess_sha256 = model.preprocessing.sha256
+        self._tiled = None if model.preprocessing.is_whole else asyncio.Semaphore(TILED_AT_ONCE)
 
-    async def score(self, image: EncodedImage, expires_at: float) -> tuple[Scores, Provenance]:
-        """float32 [classes] of one picture and what they were computed with.
+    async def score(self, image: EncodedImage, expires_at: float) -> Scored:
+        """What the model says of one picture.
 
         Raises FrameRejectedError for a picture that can't be inspected and ExpiredError past `expires_at` (seconds of
         time.monotonic(), may be infinite): an expired frame never reaches the engine.
         """
         came = time.monotonic()
-        future: asyncio.Future[tuple[Scores, Provenance]] = asyncio.get_running_loop().create_future()
-        self._decoding += 1
+        async with self._room_for(expires_at):
+            self._decoding += 1
+            try:
+                due = min(expires_at, came + PATIENCE_S)
+                decoded = await self._pool.decode(image, self.model.preprocessing, due, expires_at)
+                waiting = [self._queued(pixels, expires_at) for pixels in decoded.seen.pixels]
+            finally:
+                self._decoding -= 1
+                self._pump()  # also where this frame failed: whoever waited for it need not wait any longer
+            ran = await asyncio.gather(*waiting)
+        since = came + decoded.decode_ms / 1000  # so that queue time is all the waiting, before and after decoding
+        return scored(self.model.roles, [r.row for r in ran], decoded.seen.views, self._provenance(ran, since, decoded))
+
+    @asynccontextmanager
+    async def _room_for(self, expires_at: float) -> AsyncIterator[None]:
+        """A place for a picture that is looked at in parts; one that is looked at as a whole needs none."""
+        if self._tiled is None:
+            yield
+            return
+        async with ends_at(expires_at):
+            await self._tiled.acquire()
         try:
-            due = min(expires_at, came + PATIENCE_S)
-            decoded = await self._pool.decode(image, self.model.preprocessing, due, expires_at)
-            since = came + decoded.decode_ms / 1000  # so that queue time is all the waiting, before and after decoding
-            self._batcher.add(_Waiting(decoded, expires_at, since, future), time.monotonic(), expires_at)
+            yield
         finally:
-            self._decoding -= 1
-            self._pump()  # also where this frame failed: whoever waited for it need not wait any longer
-        return await future
+            self._tiled.release()
+
+    def _queued(self, pixels: Pixels, expires_at: float) -> asyncio.Future[_Ran]:
+        future: asyncio.Future[_Ran] = asyncio.get_running_loop().create_future()
+        self._batcher.add(_Waiting(pixels, expires_at, future), time.monotonic(), expires_at)
+        return future
 
     def close(self) -> None:
         if self._timer:
@@ -159,7 +203,7 @@ class EngineRoom:
             return
         started = time.monotonic()
         try:
-            scores = await self._ask_engine(np.stack([w.decoded.pixels for w in items]))
+            scores = await self._ask_engine(np.stack([w.pixels for w in items]))
         except FatalDeviceError:
             raise
         except Exception as error:  # whatever an engine raises, one frame at most shall pay for it
@@ -174,7 +218,7 @@ class EngineRoom:
         self._watcher.batch_done(len(items), seconds)
         for waiting, row in zip(items, scores, strict=True):
             if not waiting.future.done():
-                waiting.future.set_result((row, self._provenance(waiting, started, seconds, len(items))))
+                waiting.future.set_result(_Ran(row, len(items), started, seconds))
 
     async def _ask_engine(self, batch: Pixels) -> Scores:
         """N in, N out, within the time limit; FatalDeviceError where the device can't be trusted any more."""
@@ -189,18 +233,29 @@ class EngineRoom:
             raise ValueError(f"the engine gave {scores.shape} for {len(batch)} frames")
         return scores
 
-    def _provenance(self, waiting: _Waiting, started: float, seconds: float, batch_size: int) -> Provenance:
+    def _provenance(self, ran: Sequence[_Ran], since: float, decoded: Decoded) -> Provenance:
+        started = min(r.started for r in ran)
         return Provenance(
             model_id=self.model.model_id,
             model_sha256=self.model.sha256,
             preprocess_sha256=self._preprocess_sha256,
             device=self.model.engine.device,
             precision=self.model.engine.precision,
-            batch_size=batch_size,
-            queue_ms=(started - waiting.since) * 1000,
-            decode_ms=waiting.decoded.decode_ms,
-            infer_ms=seconds * 1000,
+            batch_size=max(r.size for r in ran),
+            queue_ms=(started - since) * 1000,
+            decode_ms=decoded.decode_ms,
+            infer_ms=(max(r.started + r.seconds for r in ran) - started) * 1000,
         )
+
+
+def scored(roles: ClassRoles, rows: Sequence[Scores], views: Sequence[View], provenance: Provenance) -> Scored:
+    """What is said of a picture by what is said of each of its views."""
+    if len(views) == 1 and views[0].name is None:
+        return Scored(rows[0], provenance, NO_PLACES)
+    defects, together = [name in roles.defects for name in roles.names], np.stack(rows)
+    most = strongest(together, roles.names, defects, ANY_DEFECT)
+    places = {label: views[place] for label, place in most.items()}
+    return Scored(combined(together, [len(rows)], defects)[0], provenance, places)
 
 
 def _in_time(items: list[_Waiting]) -> list[_Waiting]:

@@ -218,8 +218,8 @@ async def judgement_of(
     room = rooms.get(recipe.model_id)
     if room is None:
         return unqualified(f"model {recipe.model_id} is not on this worker"), Provenance()
-    scores, provenance = await room.score(encoded_image(frame, image), expires_at)
-    return judge(scores.tolist(), room.model.roles, recipe), provenance
+    scores, provenance, places = await room.score(encoded_image(frame, image), expires_at)
+    return judge(scores.tolist(), room.model.roles, recipe, places), provenance
 
 
 def check(frame: FrameCaptured) -> None:

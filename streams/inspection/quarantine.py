@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Protocol
 
 from models.preprocess import EncodedImage
-from streams.inspection.decide import Provenance, Source
-from streams.inspection.engine_room import Scores, ServingModel
+from streams.inspection.decide import Source
+from streams.inspection.engine_room import Scored, ServingModel
 from streams.inspection.journal import Journal, lives_cost
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Room(Protocol):
 
     model: ServingModel
 
-    async def score(self, image: EncodedImage, expires_at: float) -> tuple[Scores, Provenance]: ...
+    async def score(self, image: EncodedImage, expires_at: float) -> Scored: ...
 
 
 class Quarantine:

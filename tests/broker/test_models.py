@@ -17,7 +17,7 @@ from models.artifact import load_artifact, save_artifact
 from models.engines import open_engine
 from models.errors import ModelRefusedError
 from models.evaluate import rejected
-from models.scoring import scores_by
+from models.scoring import answers_by
 from schemas.records import AuditEntry, ModelReleased
 from streams.bus.subscriber import subscribe
 from streams.cli import app
@@ -58,7 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_artifact(artifact, folder / "tiny")
     pictures = tiny_pictures(PICTURES, seed=5)
     engine = open_engine(artifact, "openvino:CPU")
-    ng = rejected(scores_by(engine, pictures), artifact.classes, artifact.any_defect_threshold)
+    ng = rejected(answers_by(engine, pictures), artifact.classes, artifact.any_defect_threshold)
     engine.close()
     assert 20 < ng.sum() < PICTURES - 20
     good, bad = TINY_CLASSES[0], TINY_CLASSES[1]

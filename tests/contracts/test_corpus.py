@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from models.decoding.raw import RAW_ENCODINGS
-from models.preprocess import Preprocessing, RejectedImageError, load_input
+from models.preprocess import Preprocessing, RejectedImageError, load_views
 from schemas.records import Encoding, Reason
 from tests.pictures import Case, corpus
 
@@ -35,7 +35,7 @@ def test_a_batch_of_32_with_one_damaged_picture_gives_31_inputs_and_one_rejectio
     spec, inputs, reasons = Preprocessing(), [], []
     for image in batch:
         try:
-            inputs.append(load_input(image, spec))
+            inputs.append(load_views(image, spec).pixels[0])
         except RejectedImageError as error:
             reasons.append(error.reason)
     assert len(inputs) == 31

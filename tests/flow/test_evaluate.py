@@ -18,7 +18,7 @@ from models.disturbances import STRENGTHS
 from models.engines import open_engine
 from models.errors import DatasetError
 from models.evaluate import any_defect
-from models.scoring import scores_by
+from models.scoring import answers_by
 from streams.cli import app
 from tests.models_fixture import TINY_CLASSES, tiny_artifact, tiny_pictures
 
@@ -59,7 +59,7 @@ def test_the_figures_are_those_of_the_scores_that_the_engine_gives(model: Path, 
     kept = [f for f in files if split_of(_part(f)) == "train"]
     assert said["pictures"] == len(kept) > EACH
     engine = open_engine(artifact)
-    scores = scores_by(engine, np.stack([np.asarray(Image.open(f)) for f in kept]))
+    scores = answers_by(engine, np.stack([np.asarray(Image.open(f)) for f in kept]))
     engine.close()
     bad = np.array([artifact.classes[names.index(f.parent.name)].role == "defect" for f in kept])
     together = any_defect(scores, artifact.classes)

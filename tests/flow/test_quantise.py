@@ -16,7 +16,7 @@ from models.engines import open_engine
 from models.engines.openvino_engine import converted, kept
 from models.errors import ModelRefusedError
 from models.evaluate import any_defect, rejected
-from models.scoring import scores_by
+from models.scoring import answers_by
 from schemas.records import Precision
 from streams.cli import app
 from tests.commands import RUN, lineside
@@ -48,7 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     artifact = warm(tiny_artifact())
     pictures = tiny_pictures(len(TINY_CLASSES) * EACH, seed=5)
     engine = open_engine(artifact, "torch:cpu", Precision.FP32)
-    scores = scores_by(engine, pictures)
+    scores = answers_by(engine, pictures)
     engine.close()
     save_artifact(between(artifact, scores), folder / "model")
     for number, (pixels, label) in enumerate(zip(pictures, scores.argmax(axis=1), strict=True)):

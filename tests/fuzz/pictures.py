@@ -15,7 +15,7 @@ import torch
 
 from models import preprocess
 from models.decoding.raw import RAW_ENCODINGS
-from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_input
+from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_views
 from schemas.records import Encoding, Reason
 from streams.capture.pictures import read_header
 from tests.fuzz import headers_jpeg, headers_png, headers_small, headers_tiff
@@ -73,10 +73,15 @@ HEADER_CHANGES: dict[str, tuple[Change, ...]] = {
 }
 
 
+def _load(image: EncodedImage, spec: Preprocessing) -> Any:
+    """What a network sees of a picture that it looks at as a whole, uint8 [h, w, 3]."""
+    return load_views(image, spec).pixels[0]
+
+
 class Pictures:
     """A subject: see `tests.fuzz.subject`. `load` is what is tried."""
 
-    def __init__(self, seed: int, load: Load = load_input) -> None:
+    def __init__(self, seed: int, load: Load = load_views) -> None:
         self._seed = seed
         self._load = load
         self._seeds = seeds()
@@ -85,7 +90,7 @@ class Pictures:
         self._growth_bytes = 0
         self._decoded = (0, 0)
         torch.set_num_threads(1)
-        load_input(EncodedImage(saved(scene(), "PNG"), "PNG"), SPECS[0])  # what is loaded at first use is no growth
+        load_views(EncodedImage(saved(scene(), "PNG"), "PNG"), SPECS[0])  # what is loaded at first use is no growth
         self._spied = preprocess.prepare
         preprocess.prepare = self._spy
 

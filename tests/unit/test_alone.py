@@ -62,8 +62,8 @@ async def test_a_picture_alone_gets_the_scores_and_provenance_that_it_gets_among
     async with room_of(model_dir) as room:
         pool = DecodePool(1)
         among = EngineRoom(room.model, pool, RoomLimits(4, 0.0, 30.0), Unwatched(), pytest.fail)
-        scores, provenance = await room.score(image(jpeg()))
-        expected, beside = await among.score(image(jpeg()), math.inf)
+        scores, provenance, _ = await room.score(image(jpeg()))
+        expected, beside, _ = await among.score(image(jpeg()), math.inf)
         pool.close()
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     for name in ("model_id", "model_sha256", "preprocess_sha256", "device", "precision", "batch_size"):
@@ -84,9 +84,9 @@ async def test_what_a_picture_raises_is_its_rejection_and_the_child_goes_on(mode
             with pytest.raises(FrameRejectedError, match=words) as caught:
                 await room.score(image(sabotaged(jpeg(), fault)))
             assert caught.value.reason == reason
-        scores, _ = await room.score(image(jpeg()))
+        scores, *_ = await room.score(image(jpeg()))
         assert np.isfinite(scores).all()
-        nan, _ = await room.score(image(sabotaged(jpeg(), "engine-nan")))
+        nan, *_ = await room.score(image(sabotaged(jpeg(), "engine-nan")))
         assert np.isnan(nan).all()
 
 

@@ -7,13 +7,12 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 
 from models.decoding import pixel_room
-from models.preprocess import EncodedImage, Preprocessing
+from models.preprocess import EncodedImage, Preprocessing, Seen
 from streams.errors import FrameRejectedError
 from streams.inspection import decode_pool
 from streams.inspection.decode_pool import DecodePool, ExpiredError
@@ -34,27 +33,27 @@ def png(data: bytes | None = None) -> EncodedImage:
 
 
 class HeldDecoder:
-    """Stands for models.preprocess.load_input: waits for `go`, records the order, raises what it is told."""
+    """Stands for models.preprocess.load_views: waits for `go`, records the order, raises what it is told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.order: list[bytes] = []
         self.go = threading.Event()
         self.error: BaseException | None = None
-        monkeypatch.setattr(decode_pool, "load_input", self)
+        monkeypatch.setattr(decode_pool, "load_views", self)
 
-    def __call__(self, image: EncodedImage, spec: Preprocessing) -> np.ndarray[Any, Any]:
+    def __call__(self, image: EncodedImage, spec: Preprocessing) -> Seen:
         self.order.append(image.data)
         assert self.go.wait(5)
         if self.error:
             raise self.error
-        return np.zeros((spec.height, spec.width, 3), np.uint8)
+        return Seen(np.zeros((1, spec.height, spec.width, 3), np.uint8), spec.views(spec.width, spec.height))
 
 
 async def test_a_picture_becomes_a_model_input(pool: DecodePool) -> None:
     decoded = await pool.decode(png(), SPEC, due=0.0, expires_at=math.inf)
-    assert decoded.pixels.shape == (SIDE, SIDE, 3)
-    assert decoded.pixels.dtype == np.uint8
-    assert decoded.pixels.max() == 100
+    assert decoded.seen.pixels.shape == (1, SIDE, SIDE, 3)
+    assert decoded.seen.pixels.dtype == np.uint8
+    assert decoded.seen.pixels.max() == 100
     assert decoded.decode_ms > 0
 
 
@@ -153,7 +152,7 @@ async def test_a_decoder_that_hangs_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
         release.wait(10)
         raise ValueError
 
-    monkeypatch.setattr("streams.inspection.decode_pool.load_input", hangs)
+    monkeypatch.setattr("streams.inspection.decode_pool.load_views", hangs)
     pool = DecodePool(1)
     assert pool.longest_s() == 0
     decoding = asyncio.create_task(pool.decode(EncodedImage(b"", "PNG"), Preprocessing(), 0.0, math.inf))

@@ -38,7 +38,7 @@ async def score_all(room: EngineRoom, levels: list[int], expires_at: float = mat
 
 def assert_scored(result: Result, level: int) -> None:
     assert isinstance(result, tuple), result
-    scores, _ = result
+    scores, *_ = result
     assert scores.shape == (len(CLASSES),)
     assert scores == pytest.approx(scores_of(np.full(1, level)))
 

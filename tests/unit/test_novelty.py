@@ -16,7 +16,7 @@ from models.engines.network import frozen_classifier, serving_network
 from models.errors import DatasetError, ModelRefusedError
 from models.novelty import BankSpec, _rank, coreset, with_novelty
 from models.places import farthest, places
-from models.scoring import answers_by, scores_by, split
+from models.scoring import answers_by, split
 from schemas.records import Outcome, Precision, Reason
 from streams.inspection.decide import ClassRoles, judge
 from streams.serving import WorkerOptions, serving_model
@@ -79,7 +79,7 @@ def test_engines_give_probabilities_as_before_and_the_novelty_of_the_network_its
 ) -> None:
     pictures = tiny_pictures(7, seed=3)
     engine, plain = (open_engine(a, device, Precision.FP32, (1, 2, 8)) for a in (novel, tiny_artifact()))
-    answers, before = answers_by(engine, pictures), scores_by(plain, pictures)
+    answers, before = answers_by(engine, pictures), answers_by(plain, pictures)
     alone = np.concatenate([engine.submit(picture[None]).result() for picture in pictures])
     engine.close()
     plain.close()

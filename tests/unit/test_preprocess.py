@@ -19,9 +19,10 @@ from models.preprocess import (
     Preprocessing,
     RejectedImageError,
     decode,
-    load_input,
+    load_views,
     prepare,
 )
+from models.views import Region
 from tests.pictures import deep, outcome, saved, scene
 
 # ---------------------------------------------------------------- decode's own checks
@@ -123,7 +124,7 @@ def test_other_shapes_and_types_are_the_callers_mistake(pixels: Any) -> None:
 
 def test_loading_is_decoding_and_preparing() -> None:
     image, spec = EncodedImage(saved(scene(), "JPEG"), "JPEG"), Preprocessing(width=32, height=48)
-    assert np.array_equal(load_input(image, spec), prepare(decode(image), spec))
+    assert np.array_equal(load_views(image, spec).pixels, prepare(decode(image), spec)[None])
 
 
 # ---------------------------------------------------------------- the specification
@@ -149,10 +150,13 @@ def test_a_specification_survives_json(
 def test_every_field_changes_the_hash() -> None:
     changed = {
         "width": 225, "height": 225, "fit": "letterbox", "resample": "bicubic", "mean": (0, 0, 0), "std": (1, 1, 1),
+        "tile": 64, "regions": (Region("lid", 0, 0, 1, 0.5),),
     }  # fmt: skip
-    assert set(changed) == {field.name for field in dataclasses.fields(Preprocessing)}
+    assert set(changed) | {"overlap"} == {field.name for field in dataclasses.fields(Preprocessing)}
     hashes = {Preprocessing(**{name: value}).sha256 for name, value in changed.items()}
-    assert len(hashes | {Preprocessing().sha256}) == len(changed) + 1
+    hashes.add(Preprocessing(tile=64, overlap=0.5).sha256)
+    assert len(hashes | {Preprocessing().sha256}) == len(changed) + 2
+    assert Preprocessing(overlap=0.5).sha256 == Preprocessing().sha256  # of tiles that there are not
 
 
 def test_the_default_hash_is_the_one_that_artifacts_hold() -> None:
