@@ -1,8 +1,8 @@
 """A network that was trained elsewhere, made an artifact: its weights, and a description of all that they don't say.
 
-Place in the flow: `lineside models import`. Weights are safetensors with torchvision's names; the description is JSON:
-class order, preprocessing, thresholds. Golden vectors come along, made where the network was trained: they are what
-proves that classes, preprocessing and weights belong together. Everything is untrusted. Knows no engine.
+Place in the flow: `lineside models import`. Weights are safetensors with torchvision's names, or ONNX; the description
+is JSON: class order, preprocessing, thresholds. Golden vectors come along, made where the network was trained: they are
+what proves that classes, preprocessing and weights belong together. Everything is untrusted. Knows no engine.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 from models.artifact import Artifact, Golden, ModelClass
 from models.artifact_files import GOLDEN, MANIFEST, MAX_BYTES, check_header, check_keys, parse_json, read_bounded
 from models.errors import ModelRefusedError
+from models.onnx_import import SUFFIX, read_onnx
 from models.preprocess import Preprocessing
 from models.weights import read_tensors
 from schemas.records import Precision
@@ -52,7 +53,7 @@ def imported(weights: Path, description: Path, golden: Path, at: datetime) -> Ar
             any_defect_threshold=told["any_defect_threshold"],
             temperature=told["temperature"],
             tolerance={Precision(name): limit for name, limit in told["tolerance"].items()},
-            weights=_torchvisions(read_tensors(weights)),
+            weights=_tensors(weights, told["arch"], len(told["classes"])),
             golden=_golden(golden),
             created_at=at,
             metrics={"imported": weights.name} | told["metrics"],
@@ -80,8 +81,11 @@ def _golden(file: Path) -> Golden:
     return Golden(found["pictures"], found["scores"])
 
 
-def _torchvisions(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by torchvision's names."""
+def _tensors(file: Path, arch: str, classes: int) -> dict[str, Tensor]:
+    """The file's tensors by torchvision's names."""
+    if file.suffix.lower() == SUFFIX:
+        return read_onnx(file, arch, classes)
+    found = read_tensors(file)
     if all(name.startswith(_PARALLEL) for name in found):
         return {name.removeprefix(_PARALLEL): value for name, value in found.items()}
     return dict(found)

@@ -130,7 +130,9 @@ def compare(
 @with_settings()
 def import_(
     settings: Settings,
-    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Safetensors with torchvision's names.")],
+    weights: Annotated[
+        Path, typer.Argument(metavar="WEIGHTS", help="Safetensors with torchvision's names, or ONNX (.onnx).")
+    ],
     description: Annotated[
         Path, typer.Option(help="JSON: model_id, arch, classes, preprocessing, and thresholds if there are any.")
     ],
@@ -148,7 +150,28 @@ def import_(
     {"name": "scratch", "role": "defect", "threshold": 0.5}], "preprocessing": {"width": 224, "height": 224}}`.
 
     Example: `lineside models import w.safetensors --description m.json --golden g.safetensors --out models/flange-x`.
+    An ONNX file's weights are told apart by its graph, whatever they are called; it takes the extra `onnx`.
     """
     from streams.commands.models_import import import_model
 
     import_model(weights, description, golden, out, as_json)
+
+
+@models.command("export")
+@with_settings()
+def export(
+    settings: Settings,
+    model: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a model.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The ONNX file to write, such as flange-40.onnx.")],
+    as_json: Json = False,
+) -> None:
+    """Export a model as ONNX, with scaling and softmax in it, once its golden vectors have come out as they should.
+
+    Pictures go in as uint8 [n, height, width, 3], probabilities in the order of its classes come out. Class names,
+    thresholds and preprocessing stand in the file's properties, under `lineside`, as JSON.
+
+    Example: `lineside models export models/flange-40 flange-40.onnx`.
+    """
+    from streams.commands.models_export import export_model
+
+    export_model(model, out, as_json)

@@ -32,6 +32,11 @@ DEVICE = "openvino:CPU"
 PRECISIONS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}  # of what is not quantised
 
 
+def core() -> Any:
+    """OpenVINO's entry, with its telemetry off."""
+    return openvino.Core()
+
+
 def native_precision() -> Precision:
     """What OpenVINO itself would choose on this CPU: BF16 where computed natively, else FP32."""
     hint = openvino.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")
