@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.artifact import F32, U8, Artifact, Golden, Novelty
 from models.artifact_checks import MAX_TOLERANCE
+from models.dataset import Pictures
 from models.engines.network import frozen_classifier
 from models.errors import DatasetError
 from models.order import generator_of
@@ -41,18 +42,21 @@ class BankSpec:
     seed: int
 
 
-def with_novelty(artifact: Artifact, good: U8, held_out: U8, spec: BankSpec, at: datetime, on_done: OnDone) -> Artifact:
+def with_novelty(
+    artifact: Artifact, good: U8, held_out: Pictures, spec: BankSpec, at: datetime, on_done: OnDone
+) -> Artifact:
     """The artifact with a bank of places of good parts, and a threshold.
 
-    `good` and `held_out`: prepared pictures of good parts, uint8 [n, h, w, 3] each; the threshold comes from the second
-    alone. `on_done` is told how many pictures have been looked at. DatasetError where they are too few for so low a
-    share of false alarms.
+    `good`: what the network sees of good parts, uint8 [n, h, w, 3]. The threshold comes from `held_out` alone, good
+    parts as well, each as novel as its most novel view. `on_done` is told how much has been looked at. DatasetError
+    where they are too few for so low a share of false alarms.
     """
-    rank = _rank(len(held_out), spec.false_alarm)
+    rank = _rank(len(held_out.labels), spec.false_alarm)
     classifier = frozen_classifier(artifact)
     with torch.inference_mode():
         bank = coreset(_places_of(classifier, good, spec.seed, on_done), spec.places, spec.seed)
-        measured = np.sort(_novelty_of(classifier, held_out, bank, lambda done: on_done(len(good) + done)))
+        seen = _novelty_of(classifier, held_out.pictures, bank, lambda done: on_done(len(good) + done))
+        measured = np.sort(held_out.combined(seen[:, None], [])[:, 0])
         golden, rough = (
             _novelty_of(classifier, artifact.golden.pictures, bank, lambda done: None, dtype)
             for dtype in (torch.float32, torch.bfloat16)
@@ -60,7 +64,7 @@ def with_novelty(artifact: Artifact, good: U8, held_out: U8, spec: BankSpec, at:
     return replace(
         artifact,
         tolerance=_tolerance(artifact, float(np.abs(golden - rough).max())),
-        novelty=Novelty(bank, float(measured[rank]), spec.false_alarm, len(held_out)),
+        novelty=Novelty(bank, float(measured[rank]), spec.false_alarm, len(held_out.labels)),
         golden=Golden(artifact.golden.pictures, artifact.golden.scores, golden),
         created_at=at,
         metrics={**artifact.metrics, "novelty_from": artifact.sha256},

@@ -149,7 +149,7 @@ def main() -> None:
 def _table(found: dict[str, object]) -> str:
     lines = [f"{'severity':12}{'detected':>9}"]
     rows: list[dict[str, float]] = found["by_severity"]  # type: ignore[assignment]
-    lines += [f"{r['from']:.1f} to {r['to']:.1f}  {r['value']:9.1%} of {r['total']}" for r in rows]
+    lines += [f"{r['from']:.1f} to {r['to']:.1f}  {r['count']:>4} of {r['total']}" for r in rows]
     over: dict[str, int] = found["overkill"]  # type: ignore[assignment]
     lines.append(
         f"overkill {over['count']} of {over['total']}; above severity {found['none_escapes_above']} none escapes"

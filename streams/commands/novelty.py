@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from models import labelled_set
 from models.artifact import U8, Artifact, Novelty, load_artifact, save_artifact
-from models.dataset import Example, load, split_of, spread
+from models.dataset import Example, Pictures, load, split_of, spread
 from models.engines import open_engine
 from models.errors import DatasetError
 from models.good_only import GoodOnlySpec, good_only
@@ -47,7 +45,7 @@ def novelty_command(options: NoveltyOptions) -> None:
         good, held_out, label = _good_parts(options, model, make)
         if model is None:
             model = _made(options, good, label, make)
-        bar = make("good parts", len(good) + len(held_out))
+        bar = make("good parts", len(good) + len(held_out.pictures))
         at = datetime.now(UTC)
         spec = BankSpec(false_alarm=options.false_alarm, places=options.places, seed=options.seed)
         made = with_novelty(model, good, held_out, spec, at, bar)
@@ -58,8 +56,8 @@ def novelty_command(options: NoveltyOptions) -> None:
     _say(kept, kept.novelty, len(good), options, ui)
 
 
-def _good_parts(options: NoveltyOptions, model: Artifact | None, make: MakeBar) -> tuple[U8, U8, str]:
-    """Prepared good pictures of the train and the validation split, and what they are called."""
+def _good_parts(options: NoveltyOptions, model: Artifact | None, make: MakeBar) -> tuple[U8, Pictures, str]:
+    """What the network sees of good parts of the train split, those of validation, and what they are called."""
     good = labelled_set.read(options.data).info.good
     spec = model.preprocessing if model else Preprocessing(*options.size)
     if model and good not in {item.name for item in model.classes if item.role == "good"}:
@@ -70,10 +68,10 @@ def _good_parts(options: NoveltyOptions, model: Artifact | None, make: MakeBar) 
         raise DatasetError(f"{options.data} has {len(train)} good parts to train on and {len(held_out)} to hold out")
     some = [train[place] for place in spread([good] * len(train), options.pictures)]
     bar = make("decoding", len(some) + len(held_out))
-    return _decoded(some, good, spec, bar, 0), _decoded(held_out, good, spec, bar, len(some)), good
+    return _decoded(some, good, spec, bar, 0).pictures, _decoded(held_out, good, spec, bar, len(some)), good
 
 
-def _decoded(examples: Sequence[Example], good: str, spec: Preprocessing, bar: Advance, before: int) -> U8:
+def _decoded(examples: Sequence[Example], good: str, spec: Preprocessing, bar: Advance, before: int) -> Pictures:
     done = before
 
     def on_loaded() -> None:
@@ -81,7 +79,7 @@ def _decoded(examples: Sequence[Example], good: str, spec: Preprocessing, bar: A
         done += 1
         bar(done)
 
-    return np.asarray(load(examples, [good], spec, on_loaded).pictures)
+    return load(examples, [good], spec, on_loaded)
 
 
 def _made(options: NoveltyOptions, good: U8, label: str, make: MakeBar) -> Artifact:

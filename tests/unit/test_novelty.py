@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from models.artifact import Artifact, Golden, Novelty, load_artifact, save_artifact
+from models.dataset import Pictures
 from models.engines import open_engine
 from models.engines.network import frozen_classifier, serving_network
 from models.errors import DatasetError, ModelRefusedError
@@ -31,7 +33,8 @@ ROLES = ClassRoles(CLASSES, frozenset({"scratch", "dent"}), novel_above=0.25)
 def novel() -> Artifact:
     pictures = tiny_pictures(60, seed=1)
     spec = BankSpec(false_alarm=0.1, places=50, seed=0)
-    return with_novelty(tiny_artifact(), pictures[:40], pictures[40:], spec, AT, lambda done: None)
+    held_out = Pictures(pictures[40:], np.zeros(20, np.int64))
+    return with_novelty(tiny_artifact(), pictures[:40], held_out, spec, AT, lambda done: None)
 
 
 def test_a_bank_is_spread_over_all_kinds_of_places_and_the_same_by_seed() -> None:
@@ -49,6 +52,21 @@ def test_the_farthest_place_from_its_nearest_in_the_bank_counts() -> None:
     assert farthest(torch.stack((same, one_off, between)), bank).tolist() == pytest.approx([0.0, 1.0, 0.2])
 
 
+def test_half_precision_tells_places_apart_that_lie_as_near_as_good_ones() -> None:
+    """Cosines of 0.99 and more: as bfloat16 itself has them they would all be one of three numbers."""
+    generator = torch.Generator().manual_seed(4)
+    bank = normalize(torch.rand(50, 384, generator=generator), dim=1)
+    near = bank[:30] + 0.004 * torch.randn(30, 384, generator=generator)
+    seen = normalize(near, dim=1)[:, None]
+    exact = farthest(seen, bank.T.contiguous())
+    assert 0.001 < exact.min() < exact.max() < 0.01
+    assert exact == pytest.approx(1 - (seen @ bank.T).amax(dim=2)[:, 0].double().numpy(), abs=1e-6)
+    rough = farthest(seen.bfloat16(), bank.T.contiguous().bfloat16()).float()
+    assert (rough - exact).abs().mean() < 0.00025
+    plain = 1 - (seen.bfloat16() @ bank.T.bfloat16()).amax(dim=2)[:, 0].float()
+    assert (plain - exact).abs().mean() > 0.0005
+
+
 def test_places_are_unit_vectors_of_every_eighth_pixel() -> None:
     found = tuple(torch.rand(2, 64 * 2**n, 32 // 2**n, 48 // 2**n) for n in range(4))
     made = places(found)
@@ -62,6 +80,20 @@ def test_a_rate_of_false_alarms_takes_so_many_good_parts() -> None:
     assert _rank(199, 0.01) == 197
     with pytest.raises(DatasetError, match=r"takes at least 99 good parts in the validation split; came 98"):
         _rank(98, 0.01)
+
+
+def test_a_picture_of_several_views_is_as_novel_as_its_most_novel_one() -> None:
+    """20 pictures of three views each: the threshold is of pictures, not of 60 views."""
+    pictures, counts = tiny_pictures(100, seed=1), np.full(20, 3, np.int64)
+    held_out = Pictures(pictures[40:], np.zeros(20, np.int64), counts=counts, views=np.zeros(60, np.int64))
+    spec = BankSpec(false_alarm=0.1, places=50, seed=0)
+    made = with_novelty(tiny_artifact(), pictures[:40], held_out, spec, AT, lambda done: None).novelty
+    assert made is not None
+    assert made.good == 20
+    alone = replace(held_out, labels=np.zeros(60, np.int64), counts=None, views=None)
+    by_view = with_novelty(tiny_artifact(), pictures[:40], alone, spec, AT, lambda done: None).novelty
+    assert by_view is not None
+    assert made.threshold > by_view.threshold
 
 
 def test_false_alarms_among_new_good_parts_are_as_rare_as_stated(novel: Artifact) -> None:
