@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from models.engines.network import frozen_classifier
-from models.resnet import stages
+from models.resnet import members_of, stages
 
 if TYPE_CHECKING:
     from models.artifact import F32, U8, Artifact
@@ -26,8 +26,11 @@ class Embedder:
         self._classifier = frozen_classifier(artifact)
 
     def embed(self, pictures: U8) -> F32:
-        """Prepared pictures, uint8 [n, h, w, 3], to float32 [n, d]: the pooled last stage (ResNet-18: d = 512)."""
-        network = self._classifier.network
+        """Prepared pictures, uint8 [n, h, w, 3], to float32 [n, d]: the pooled last stage (ResNet-18: d = 512).
+
+        An ensemble sees by its first network.
+        """
+        network = members_of(self._classifier.network)[0]
         with torch.inference_mode():
             deepest = stages(network, self._classifier.normalised(torch.from_numpy(pictures)))[-1]
             pooled: torch.Tensor = network.avgpool(deepest)  # type: ignore[operator]

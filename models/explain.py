@@ -25,7 +25,7 @@ from models.artifact import F32, U8, Artifact
 from models.engines.network import frozen_classifier
 from models.errors import ModelError
 from models.preprocess import EncodedImage, Preprocessing, decode, prepare, views_in
-from models.resnet import Classifier, stages
+from models.resnet import Classifier, members_of, stages
 
 OVERLAY_MAX_SIDE = 1024  # pixels: a 7 x 7 map has no more to say, and a page loads it at once
 OVERLAY_COLOUR = (230, 159, 0)  # Okabe and Ito's orange: told apart with any colour vision, and no state's colour
@@ -89,10 +89,15 @@ def _strongest(classifier: Classifier, views: U8, index: int) -> int:
 
 
 def _evidence(classifier: Classifier, picture: Tensor, index: int) -> Tensor:
-    """uint8 [1, h, w, 3] to [1, 1, h/32, w/32]: the last stage's channels by their weight for the class, ReLU, to 1."""
-    features = stages(classifier.network, classifier.normalised(picture))[-1]
-    weights = classifier.network.fc.weight[index]  # type: ignore[union-attr, index]
-    evidence = torch.einsum("nchw,c->nhw", features, weights).relu()[:, None]
+    """uint8 [1, h, w, 3] to [1, 1, h/32, w/32]: the last stage's channels by their weight for the class, ReLU, to 1.
+
+    An ensemble's is the sum of its networks'.
+    """
+    evidence = torch.zeros(())
+    for network in members_of(classifier.network):
+        features = stages(network, classifier.normalised(picture))[-1]
+        weights = network.fc.weight[index]  # type: ignore[union-attr, index]
+        evidence = evidence + torch.einsum("nchw,c->nhw", features, weights).relu()[:, None]
     peak = evidence.amax()
     return evidence / peak if peak > 0 else evidence
 

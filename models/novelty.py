@@ -24,7 +24,7 @@ from models.engines.network import frozen_classifier
 from models.errors import DatasetError
 from models.order import generator_of
 from models.places import farthest, places
-from models.resnet import Classifier, half_precision_limits, stages
+from models.resnet import Classifier, half_precision_limits, place_channels, stages
 from schemas.records import Precision
 
 MOST_PLACES = 60_000  # of good parts, from which the bank is chosen
@@ -51,6 +51,7 @@ def with_novelty(
     parts as well, each as novel as its most novel view. `on_done` is told how much has been looked at. DatasetError
     where they are too few for so low a share of false alarms.
     """
+    place_channels(artifact.arch)  # none for an ensemble: refused before anything is computed
     rank = _rank(len(held_out.labels), spec.false_alarm)
     classifier = frozen_classifier(artifact)
     with torch.inference_mode():

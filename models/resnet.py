@@ -1,9 +1,10 @@
-"""The networks: torchvision's ResNets, and the wrapper that turns pictures into probabilities.
+"""The networks: torchvision's ResNets, several of them as one, and the wrapper that turns pictures into probabilities.
 
 Everything an engine computes is in `Classifier`: uint8 pictures in, probabilities out. So normalisation and
 temperature can't differ between engines. Knows no files, no engines and no class names; never downloads weights.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -29,6 +30,8 @@ ARCHITECTURES = (
     "wide_resnet50_2",
     "wide_resnet101_2",
 )
+TOGETHER = "+"  # between the architectures of an ensemble
+MAX_MEMBERS = 8
 
 
 def build_network(arch: str, classes: int) -> nn.Module:
@@ -43,6 +46,14 @@ def build_network(arch: str, classes: int) -> nn.Module:
     return network
 
 
+def architectures(arch: str) -> list[str]:
+    """Of an ensemble's members, or the one; ModelRefusedError for more than MAX_MEMBERS."""
+    members = arch.split(TOGETHER)
+    if len(members) > MAX_MEMBERS:
+        raise ModelRefusedError(f"expected at most {MAX_MEMBERS} networks in an ensemble; came {len(members)}")
+    return members
+
+
 @lru_cache(maxsize=16)
 def expected_tensors(arch: str, classes: int) -> Mapping[str, Tensor]:
     """Names, shapes and types of a network's weights, on the meta device: nothing is allocated."""
@@ -50,7 +61,12 @@ def expected_tensors(arch: str, classes: int) -> Mapping[str, Tensor]:
 
 
 def place_channels(arch: str) -> int:
-    """How many numbers describe a place of a picture by a ResNet's second and third stage, together."""
+    """How many numbers describe a place of a picture by a ResNet's second and third stage, together.
+
+    ModelRefusedError for an ensemble: a bank of good parts goes with one network.
+    """
+    if TOGETHER in arch:
+        raise ModelRefusedError("an ensemble has no bank of good parts: that goes with one network")
     width = int(expected_tensors(arch, 2)["fc.weight"].shape[1])  # of the fourth
     return width // 4 + width // 2
 
@@ -67,7 +83,8 @@ def network_of(arch: str, classes: int, weights: dict[str, Tensor]) -> nn.Module
 
 def _empty_network(arch: str, classes: int) -> nn.Module:
     with torch.device("meta"), _NothingDrawn():
-        return build_network(arch, classes)
+        members = [build_network(name, classes) for name in architectures(arch)]
+        return members[0] if len(members) == 1 else Ensemble(members)
 
 
 class _NothingDrawn(TorchFunctionMode):
@@ -95,6 +112,29 @@ def half_precision_limits(in_bfloat16: float) -> dict[Precision, float]:
     Three times that in bfloat16, and a quarter of it in float16, which has eight times the resolution.
     """
     return {Precision.BF16: 3 * in_bfloat16, Precision.FP16: 3 * in_bfloat16 / 4}
+
+
+class Ensemble(nn.Module):
+    """Several networks as one: the mean of their probabilities, each at its own temperature, given as logits."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.register_buffer("temperatures", torch.ones(len(members)))
+        self.temperatures: Tensor
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """float32 [n, 3, h, w], normalised, to the logarithms of probabilities [n, classes]."""
+        told = [
+            (member(inputs).float() / self.temperatures[place]).log_softmax(dim=1)
+            for place, member in enumerate(self.members)
+        ]
+        return torch.logsumexp(torch.stack(told), dim=0) - math.log(len(told))
+
+
+def members_of(network: nn.Module) -> list[nn.Module]:
+    """The ResNets that a network is made of: one, or an ensemble's."""
+    return list(network.members) if isinstance(network, Ensemble) else [network]
 
 
 def stages(network: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:

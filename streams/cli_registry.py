@@ -175,3 +175,24 @@ def export(
     from streams.commands.models_export import export_model
 
     export_model(model, out, as_json)
+
+
+@models.command("ensemble")
+@with_settings()
+def ensemble(
+    settings: Settings,
+    members: Annotated[list[Path], typer.Argument(metavar="DIR DIR...", help="Directories of two to eight models.")],
+    out: Annotated[Path, typer.Option(help="Directory of the ensemble.")],
+    name: Annotated[str, typer.Option(help="Its id.")] = "ensemble",
+    as_json: Json = False,
+) -> None:
+    """Make one model of several that know the same classes and see the same: the mean of their probabilities.
+
+    It decides better than each of them more often than not, and costs as much as all of them. Its thresholds are the
+    mean of theirs: `lineside calibrate` sets them by pictures.
+
+    Example: `lineside models ensemble models/seed-0 models/seed-1 models/seed-2 --out models/three --name three`.
+    """
+    from streams.commands.models_ensemble import make_ensemble
+
+    make_ensemble(members, out, name, as_json)

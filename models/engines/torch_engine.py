@@ -19,6 +19,7 @@ from models.engines.base import F32, U8, PooledEngine, checked_buckets
 from models.engines.network import serving_network
 from models.errors import DeviceFatalError, ModelRefusedError
 from models.quick_torchvision import torchvision
+from models.resnet import members_of
 from schemas.records import Precision
 
 PRECISIONS = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
@@ -53,7 +54,8 @@ def open_torch(
 def prepared_model(artifact: Artifact, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The classifier on its device: BatchNorm folded in float32, then cast, channels_last."""
     classifier = serving_network(artifact)
-    _fold_batch_norms(classifier.network)
+    for network in members_of(classifier.network):
+        _fold_batch_norms(network)
     classifier.network.to(dtype)  # and no more: normalisation and softmax stay in float32
     return classifier.to(device).to(memory_format=torch.channels_last)
 
