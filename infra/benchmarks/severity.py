@@ -2,9 +2,9 @@
 
     .venv/bin/python infra/benchmarks/severity.py [--minutes 10] [--parts 4000] [--held-out 2000] [--seed 0] [--json]
 
-Trains a ResNet-18 from scratch on drawn parts, half of them with a defect of severity 0.15 to 1, chooses the threshold
-that rejects at most 0.5 % of good validation parts, and judges parts of seeds that were never drawn before, half of
-them with a defect of any severity. Severity 0 lies in the texture's own noise, 1 is plain to see (`surface.py`).
+Trains a ResNet-18 that looks at tiles, from scratch, on drawn parts with marked defects of severity 0.15 to 1, chooses
+the threshold that rejects at most 0.5 % of good validation parts, and judges parts of seeds that were never drawn
+before, half of them with a defect of any severity. Severity 0 lies in the texture's own noise, 1 is plain to see.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
+from tiles import marked
 
 from models.artifact import Artifact, save_artifact
 from models.calibrate import OverkillRule
-from models.dataset import Example, load
+from models.dataset import Example, Split, load
 from models.engines import open_engine
 from models.evaluate import rate, rejected
 from models.fit import FitSpec
@@ -30,13 +32,14 @@ from models.recalibrate import Plan, recalibrate
 from models.scoring import scores_by
 from models.train import Progress, TrainSpec, train
 from schemas.records import Encoding
-from streams.capture.surface import DEFECTS, Part
+from streams.capture.surface import DEFECTS, Part, draw
 from streams.capture.synthetic import SyntheticOptions, take
 
 SKUS = ("flange-40", "plate-12", "bracket-7")
 TRAINED, HELD_OUT = 20_000_000, 30_000_000  # far from each other and from every camera's seeds
 OVERKILL = 0.005
 BINS = 10
+OTHERS: dict[int, Split] = {8: "validation", 9: "test"}  # of each ten pairs of parts
 LOOK = SyntheticOptions()
 
 
@@ -48,10 +51,15 @@ def part(number: int, first: int, faintest: float) -> Part:
     return Part(sku, first + number, 1, defect, round(float(rng.uniform(faintest, 1)), 4))
 
 
-def examples(parts: Sequence[Part], splits: Sequence[str]) -> Iterator[Example]:
-    """Drawn as the synthetic cameras do."""
+def examples(parts: Sequence[Part], splits: Sequence[Split]) -> Iterator[Example]:
+    """Drawn as the synthetic cameras do, with the boxes of their defects."""
     for drawn, split in zip(parts, splits, strict=True):
-        yield Example(EncodedImage(take(LOOK, drawn), Encoding.JPEG), drawn.label, str(drawn.seed), split)  # type: ignore[arg-type]
+        boxes = ()
+        if drawn.defect is not None:
+            boxes = marked(drawn.defect, draw(replace(drawn, defect=None)), draw(drawn))
+        image = EncodedImage(take(LOOK, drawn), Encoding.JPEG)
+        if split != "train" or drawn.defect is None or boxes:  # nothing to learn from what changes nothing
+            yield Example(image, drawn.label, str(drawn.seed), split, boxes=boxes)
 
 
 def curve(parts: Sequence[Part], ng: np.ndarray) -> dict[str, object]:
@@ -86,16 +94,21 @@ def trained(options: argparse.Namespace) -> Artifact:
     """The model, its threshold by the share of good parts that may be rejected."""
     first = TRAINED + options.seed * 1_000_000
     parts = [part(number, first, 0.15) for number in range(options.parts)]
-    splits = [
-        ("train", "train", "train", "train", "train", "train", "train", "train", "validation", "test")[n // 2 % 10]
-        for n in range(options.parts)
-    ]
+    splits = [OTHERS.get(number // 2 % 10, "train") for number in range(options.parts)]
     drawn = list(track(examples(parts, splits), "drawing", len(parts), disable=not sys.stderr.isatty()))
-    width, height = map(int, options.size.split("x"))
-    fit = FitSpec(practice=2_560, epochs=options.epochs, budget_s=60 * options.minutes, average=0.995, shift=6)
+    fit = FitSpec(
+        practice=0,
+        epochs=options.epochs,
+        batch=32,
+        trunk_rate=1e-3,
+        head_rate=3e-3,
+        budget_s=60 * options.minutes,
+        average=0.998,
+        balance="oversample",
+    )
     spec = TrainSpec(
         model_id=f"severity-{options.seed}",
-        preprocessing=Preprocessing(width=width, height=height),
+        preprocessing=Preprocessing(width=options.input, height=options.input, tile=options.tile),
         fit=fit,
         seed=options.seed,
     )
@@ -131,7 +144,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="at most; the schedule fits into the minutes")
     parser.add_argument("--parts", type=int, default=4_000, help="to train on, validation and test included")
     parser.add_argument("--held-out", type=int, default=2_000, help="to judge")
-    parser.add_argument("--size", default="320x240", help="of the network's input in pixels")
+    parser.add_argument("--tile", type=int, default=160, help="pixels of a picture of 640 x 480")
+    parser.add_argument("--input", type=int, default=128, help="pixels of the network's input, which a tile becomes")
     parser.add_argument("--seed", type=int, default=0, help="of drawn parts and weights")
     parser.add_argument("--out", type=Path, help="directory to keep the model in")
     parser.add_argument("--json", action="store_true")

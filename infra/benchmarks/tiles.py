@@ -47,17 +47,20 @@ def examples(parts: int, seed: int, split: str | None = None) -> Iterator[Exampl
         pixels, boxes = draw(good, WIDTH, HEIGHT), ()
         if number % 2:
             bad = draw(replace(good, defect="scratch", severity=SEVERITY), WIDTH, HEIGHT)
-            boxes = (_box(pixels, bad),)
+            boxes = marked("scratch", pixels, bad)
             pixels = bad
         data = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=92, colorspace="RGB")
         label, its = ("scratch" if number % 2 else "good"), split or SPLITS[number // 2 % 4]
         yield Example(EncodedImage(data, Encoding.JPEG), label, f"{seed + number}", its, boxes=boxes)
 
 
-def _box(before: np.ndarray, after: np.ndarray) -> Box:
+def marked(label: str, before: np.ndarray, after: np.ndarray) -> tuple[Box, ...]:
+    """The box of what differs by more than grain between a part without and with its defect; none for nothing."""
     rows, columns = np.nonzero(np.abs(before.astype(np.int16) - after).max(axis=2) > 3)
+    if not rows.size:
+        return ()
     x, y = int(columns.min()), int(rows.min())
-    return Box("scratch", 1, x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1)
+    return (Box(label, 1, x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1),)
 
 
 def measured(artifact: Artifact, held_out: list[Example], seconds: float = 5.0) -> dict[str, object]:

@@ -51,14 +51,16 @@ def balance_chart(found: Checked) -> str:
         axes = figure.subplots()
         rows = list(range(len(found.balance)))[::-1]
         left = [0] * len(rows)
-        for split, color in zip(SPLITS, (BLUE, GREY, ORANGE), strict=True):
+        for split, color, place in zip(SPLITS, (BLUE, GREY, ORANGE), (0.0, 0.5, 1.0), strict=True):
             counts = [held.parts[split] for held in found.balance]
-            axes.barh(rows, counts, left=left, color=color, height=0.7, label=split)
+            axes.barh(rows, counts, left=left, color=color, height=0.7)
+            align = {0.0: "left", 0.5: "center", 1.0: "right"}[place]
+            text = f"{split}, n = {sum(counts)}"
+            axes.annotate(text, (place, 1.02), xycoords="axes fraction", color=color, ha=align, va="bottom")
             left = [before + count for before, count in zip(left, counts, strict=True)]
         for row, total in zip(rows, left, strict=True):
             axes.annotate(str(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center")
         axes.set(yticks=rows, yticklabels=[held.name for held in found.balance], xlabel="parts")
-        axes.legend(loc="lower right", frameon=False)
         return svg_of(figure)
 
 
