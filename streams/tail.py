@@ -151,9 +151,14 @@ def _part_decided(part: records.PartDecided) -> Text:
     return Text(f"{part.outcome:<13}", style=OUTCOME_STYLES.get(part.outcome, "magenta")) + Text("  " + safe(text))
 
 
+def _finding(found: records.Finding) -> str:
+    place = f" at {found.region}" if found.region else ""
+    return f"{found.label} {found.score:.3f}{place} (limit {found.threshold:g})"
+
+
 def _verdict(verdict: records.VerdictIssued) -> Text:
     if verdict.reason == records.Reason.SCORE:
-        found = ", ".join(f"{f.label} {f.score:.3f} (limit {f.threshold:g})" for f in verdict.findings)
+        found = ", ".join(_finding(f) for f in verdict.findings)
         scores = ", ".join(f"{k} {v:.3f}" for k, v in sorted(verdict.scores.items(), key=lambda s: -s[1])[:3])
         why = found or scores
     else:

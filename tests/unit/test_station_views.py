@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from schemas.records import (
+    Box,
     DefectDetected,
     Disposition,
     Finding,
@@ -119,6 +120,16 @@ def test_a_blind_case_says_nothing_of_what_the_model_thought() -> None:
 
     assert said.keys().isdisjoint({"label", "limit", "reason", "model", "recipe"})
     assert "0.93" not in json.dumps(said)
+
+
+def test_the_small_print_says_in_which_tile_the_model_saw_it() -> None:
+    box = Box(x=8, y=8, width=8, height=8)
+    tile = Finding(label="scratch", score=0.9, threshold=0.5, region="row 2 column 3", box=box)
+    whole = Finding(label="dent", score=0.6, threshold=0.5)
+    judged = verdict(frame(), Judgement(Outcome.NG, Reason.SCORE, findings=(tile, whole), scores={"scratch": 0.9}))
+    read = Received(DefectDetected(verdict=judged, image_ref="file:///x"), 0, 0, NOW, None)
+    assert facts(T, case_of_defect(read), NOW)["place"] == "row 2 column 3"
+    assert "place" not in facts(T, case(), NOW)
 
 
 def test_an_unsure_frame_says_why_instead_of_a_limit() -> None:

@@ -46,7 +46,8 @@ def _of_model(t: Texts, case: Case) -> Facts:
     """Label, score and limit of the surest finding; without one, the likeliest class and why nothing was decided."""
     if case.label is not None and case.score is not None and case.threshold is not None:
         label = t("any_defect") if case.label == ANY_DEFECT else printable(case.label, 64)
-        return {"label": f"{label} {t.number(case.score, 2)}", "limit": t.number(case.threshold, 2)}
+        found = {"label": f"{label} {t.number(case.score, 2)}", "limit": t.number(case.threshold, 2)}
+        return found | _place(case)
     if case.verdict is None:
         return {}
     said = {"reason": printable(case.verdict.detail or t(f"verdict_{case.verdict.reason.value}"), 120)}
@@ -54,6 +55,13 @@ def _of_model(t: Texts, case: Case) -> Facts:
         label, score = max(case.verdict.scores.items(), key=lambda item: item[1])
         said["label"] = f"{printable(label, 64)} {t.number(score, 2)}"
     return said
+
+
+def _place(case: Case) -> Facts:
+    """Where the model saw the surest finding, if it looks at parts of a picture."""
+    findings = case.verdict.findings if case.verdict else ()
+    region = next((f.region for f in findings if f.label == case.label and f.region), None)
+    return {"place": printable(region, 100)} if region else {}
 
 
 def event_text(t: Texts, event: Event) -> str:
@@ -159,7 +167,7 @@ class SideView:
 
 
 _FACT_NAMES = (
-    "label", "limit", "reason", "view", "pass", "sku", "camera", "inspected", "model", "recipe",
+    "label", "limit", "place", "reason", "view", "pass", "sku", "camera", "inspected", "model", "recipe",
 )  # fmt: skip
 
 
