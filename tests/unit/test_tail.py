@@ -58,7 +58,7 @@ def test_a_start_that_is_none_shows_the_forms(text: str) -> None:
 def test_a_verdict_is_time_key_outcome_part_and_findings() -> None:
     assert line(VERDICT) == (
         "2026-03-01 12:00:00.000Z  leipzig/L1/S2  NG      cell-60  P-0001  top #1099511627776  "
-        "scratch 0.938 (limit 0.5), dent 0.750 (limit 0.625)"
+        "scratch 0.938 (limit 0.5), dent 0.750 at r1 (limit 0.625)"
     )
 
 
