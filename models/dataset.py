@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from models.errors import DatasetError
+from models.marks import shown_in, to_learn_from
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, Seen, load_views
-from models.views import View, combined
+from models.views import combined
 
 if TYPE_CHECKING:
     from models.artifact import F32, U8
@@ -30,9 +31,6 @@ UNKNOWN = "unknown"
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.15  # of parts; the rest is the test split
-VISIBLE = 0.5  # share of a defect that must lie in a view for the view to show it
-NOT_SURE = -1  # the label of a view that shows too little of a defect, or of which nobody knows
-MOST_GOOD_CROPS = 8  # of one picture, for training: good places are many and alike
 _DECODE_THREADS = 2  # decoding lets go of the GIL, and training waits for all of it anyway
 
 
@@ -143,75 +141,46 @@ def load(
     on_loaded: Callable[[], None],
     to_train: bool = False,
 ) -> Pictures:
-    """Decode and prepare once, into memory; `on_loaded` is called after each picture. `classes[0]` is the good one.
+    """Decode and prepare once, into memory; `on_loaded` is called after each picture.
 
-    `to_train`: each view becomes a picture of its own, but for what is not sure and all but a few good ones of each.
-    Raises DatasetError naming the first picture that can't be decoded, or trained on for want of boxes.
+    `to_train`, where `classes[0]` must be the good one: each view becomes a picture of its own, but for what is not
+    sure and all but a few good ones of each picture. Raises DatasetError naming the first picture that can't be
+    decoded, or learned from for want of boxes.
     """
     index_of = {name: index for index, name in enumerate(classes)}
+    labels = np.array([index_of[example.label] for example in examples], np.int64)
 
     def one(example: Example) -> tuple[U8, I64]:
         seen = _seen(example, spec)
-        shown = shown_in(example, seen.views, index_of)
-        if not to_train:
+        shown = shown_in(seen.views, index_of[example.label], example.boxes, index_of)
+        if not to_train or spec.is_whole:
             return seen.pixels, shown
-        if example.label != classes[0] and not (shown > 0).any():
+        kept = to_learn_from(shown)
+        if example.label != classes[0] and not shown[kept].any():
             raise DatasetError(
                 f"a model that looks at parts of a picture learns from marked defects; part {example.part_id} "
                 f"({example.label}) has no box that one of them shows: give boxes (COCO), or take no tiles and regions"
             )
-        kept = _to_train(shown)
         return seen.pixels[kept], shown[kept]
 
-    labels = np.array([index_of[example.label] for example in examples], np.int64)
     with ThreadPoolExecutor(_DECODE_THREADS, "dataset") as pool:
+        parts = _counted(pool.map(one, examples), on_loaded)
         if spec.is_whole:
             pictures = np.empty((len(examples), spec.height, spec.width, 3), np.uint8)
-            for index, seen in enumerate(pool.map(lambda example: _seen(example, spec), examples)):
-                pictures[index] = seen.pixels[0]
-                on_loaded()
+            for index, (pixels, _) in enumerate(parts):
+                pictures[index] = pixels[0]
             return Pictures(pictures, labels)
-        parts = []
-        for part in pool.map(one, examples):
-            parts.append(part)
-            on_loaded()
-    rows, views = np.concatenate([p for p, _ in parts]), np.concatenate([v for _, v in parts])
+        pixels_of, shown_of = zip(*parts, strict=True)
+    rows, views = np.concatenate(pixels_of), np.concatenate(shown_of)
     if to_train:
         return Pictures(rows, views)
-    return Pictures(rows, labels, counts=np.array([len(v) for _, v in parts], np.int64), views=views)
+    return Pictures(rows, labels, counts=np.array([len(shown) for shown in shown_of], np.int64), views=views)
 
 
-def shown_in(example: Example, views: Sequence[View], index_of: Mapping[str, int]) -> I64:
-    """What each view of a picture shows, by the picture's label and boxes: int64 [views], NOT_SURE where unknown."""
-    if not index_of[example.label]:
-        return np.zeros(len(views), np.int64)
-    if not example.boxes:
-        return np.full(len(views), NOT_SURE, np.int64)
-    return np.array([_shown(view, example.boxes, index_of) for view in views], np.int64)
-
-
-def _shown(view: View, boxes: Sequence[Box], index_of: Mapping[str, int]) -> int:
-    visible = [(_visible(view, box), index_of.get(box.label, NOT_SURE)) for box in boxes]
-    share, label = max(visible)
-    if share >= VISIBLE:
-        return label
-    return NOT_SURE if share > 0 else 0
-
-
-def _visible(view: View, box: Box) -> float:
-    """How much of a box a view shows, 0 to 1, along both sides: a long scratch fills a view that it crosses."""
-    across = min(view.x + view.width, box.x + box.width) - max(view.x, box.x)
-    down = min(view.y + view.height, box.y + box.height) - max(view.y, box.y)
-    if min(across, down) <= 0:
-        return 0.0
-    return across / min(view.width, box.width) * down / min(view.height, box.height)
-
-
-def _to_train(shown: I64) -> I64:
-    """Places of the views to train on: all defects, and good ones evenly over the picture."""
-    good = np.flatnonzero(shown == 0)
-    some = good[np.linspace(0, len(good) - 1, min(len(good), MOST_GOOD_CROPS)).astype(np.int64)] if len(good) else good
-    return np.sort(np.concatenate((np.flatnonzero(shown > 0), some)))
+def _counted(parts: Iterable[tuple[U8, I64]], on_each: Callable[[], None]) -> Iterator[tuple[U8, I64]]:
+    for part in parts:
+        yield part
+        on_each()
 
 
 def _seen(example: Example, spec: Preprocessing) -> Seen:

@@ -23,10 +23,11 @@ from models import training_state
 from models.artifact import F32, U8, Artifact, Golden, ModelClass
 from models.artifact_checks import MAX_TOLERANCE
 from models.calibrate import LeastCostRule, band_for, fit_temperature, of_good, softmax, threshold_by, with_threshold
-from models.dataset import NOT_SURE, Example, Pictures, Split, by_split, class_order, load, softened
+from models.dataset import Example, Pictures, Split, by_split, class_order, load, softened
 from models.errors import DatasetError, ModelRefusedError
 from models.evaluate import any_defect, evaluate
 from models.fit import Fit, FitSpec, Hooks, Step
+from models.marks import NOT_SURE
 from models.measures import ranking
 from models.preprocess import Preprocessing
 from models.resnet import Classifier, build_network, half_precision_limits

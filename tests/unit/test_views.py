@@ -22,11 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.artifact import Artifact, load_artifact, save_artifact
-from models.dataset import NOT_SURE, Example, load, shown_in, split_of
+from models.dataset import Example, load, split_of
 from models.dataset_rows import Box
 from models.errors import DatasetError
 from models.explain import heatmap
 from models.fit import FitSpec
+from models.marks import NOT_SURE, shown_in
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_views, prepare, views_in
 from models.train import TrainSpec, train
 from models.views import MAX_VIEWS, Region, View, combined, strongest, views_of
@@ -180,13 +181,13 @@ def test_a_view_shows_what_lies_in_it_and_teaches_nothing_where_it_shows_half() 
     views = views_of((), 100, 0.0, 200, 100)  # two squares
     dent, crossing = Box("dent", 1, 10, 10, 20, 20), Box("scratch", 1, 0, 50, 200, 4)
     cut = Box("dent", 1, 92, 10, 20, 20)  # 8 of 20 in the first, 12 in the second
-    assert shown_in(part("good"), views, CLASSES).tolist() == [0, 0]
-    assert shown_in(part("dent", dent), views, CLASSES).tolist() == [2, 0]
-    assert shown_in(part("scratch", crossing), views, CLASSES).tolist() == [1, 1]
-    assert shown_in(part("dent", cut), views, CLASSES).tolist() == [NOT_SURE, 2]
-    assert shown_in(part("dent"), views, CLASSES).tolist() == [NOT_SURE, NOT_SURE]
+    assert shown_in(views, CLASSES["good"], (), CLASSES).tolist() == [0, 0]
+    assert shown_in(views, CLASSES["dent"], (dent,), CLASSES).tolist() == [2, 0]
+    assert shown_in(views, CLASSES["scratch"], (crossing,), CLASSES).tolist() == [1, 1]
+    assert shown_in(views, CLASSES["dent"], (cut,), CLASSES).tolist() == [NOT_SURE, 2]
+    assert shown_in(views, CLASSES["dent"], (), CLASSES).tolist() == [NOT_SURE, NOT_SURE]
     stranger = dataclasses.replace(dent, label="rust")
-    assert shown_in(part("dent", stranger), views, CLASSES).tolist() == [NOT_SURE, 0]
+    assert shown_in(views, CLASSES["dent"], (stranger,), CLASSES).tolist() == [NOT_SURE, 0]
 
 
 def test_pictures_are_measured_whole_and_trained_on_in_views() -> None:

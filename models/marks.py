@@ -1,0 +1,48 @@
+"""What each view of a picture shows, by the boxes that people drew: what a model of tiles learns from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from models.dataset_rows import Box
+    from models.evaluate import I64
+    from models.views import View
+
+NOT_SURE = -1
+"""The label of a view that shows too little of a defect, or of which nobody knows."""
+VISIBLE = 0.5  # share of a defect that must lie in a view for the view to show it
+MOST_GOOD = 8  # views of one picture that teach what is good: good places are many and alike
+
+
+def shown_in(views: Sequence[View], label: int, boxes: Sequence[Box], index_of: Mapping[str, int]) -> I64:
+    """What each view shows, int64 [views], of a picture of the class `label`, 0 for good; NOT_SURE where unknown."""
+    if not label or not boxes:
+        return np.full(len(views), NOT_SURE if label else 0, np.int64)
+    return np.array([_shown(view, boxes, index_of) for view in views], np.int64)
+
+
+def to_learn_from(shown: I64) -> I64:
+    """Places of the views to train on: all defects, and good ones evenly over the picture."""
+    good = np.flatnonzero(shown == 0)
+    some = good[np.linspace(0, len(good) - 1, min(len(good), MOST_GOOD)).astype(np.int64)] if len(good) else good
+    return np.sort(np.concatenate((np.flatnonzero(shown > 0), some)))
+
+
+def _shown(view: View, boxes: Sequence[Box], index_of: Mapping[str, int]) -> int:
+    share, label = max((_visible(view, box), index_of.get(box.label, NOT_SURE)) for box in boxes)
+    if share >= VISIBLE:
+        return label
+    return NOT_SURE if share > 0 else 0
+
+
+def _visible(view: View, box: Box) -> float:
+    """How much of a box a view shows, 0 to 1, along both sides: a long scratch fills a view that it crosses."""
+    across = min(view.x + view.width, box.x + box.width) - max(view.x, box.x)
+    down = min(view.y + view.height, box.y + box.height) - max(view.y, box.y)
+    if min(across, down) <= 0:
+        return 0.0
+    return across / min(view.width, box.width) * down / min(view.height, box.height)
