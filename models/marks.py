@@ -19,10 +19,17 @@ MOST_GOOD = 8  # views of one picture that teach what is good: good places are m
 
 
 def shown_in(views: Sequence[View], label: int, boxes: Sequence[Box], index_of: Mapping[str, int]) -> I64:
-    """What each view shows, int64 [views], of a picture of the class `label`, 0 for good; NOT_SURE where unknown."""
+    """What each view shows, int64 [views], of a picture of the class `label`, 0 for good; NOT_SURE where unknown.
+
+    A view shows a defect of which it holds at least half, or more than any other view does.
+    """
     if not label or not boxes:
         return np.full(len(views), NOT_SURE if label else 0, np.int64)
-    return np.array([_shown(view, boxes, index_of) for view in views], np.int64)
+    shares = np.array([[_visible(view, box) for box in boxes] for view in views])  # [views, boxes]
+    shows = (shares > 0) & (shares >= np.minimum(VISIBLE, shares.max(axis=0)))
+    best = np.where(shows, shares, -1).argmax(axis=1)
+    labels = np.array([index_of.get(box.label, NOT_SURE) for box in boxes], np.int64)[best]
+    return np.where(shows.any(axis=1), labels, np.where((shares > 0).any(axis=1), NOT_SURE, 0)).astype(np.int64)
 
 
 def to_learn_from(shown: I64) -> I64:
@@ -30,13 +37,6 @@ def to_learn_from(shown: I64) -> I64:
     good = np.flatnonzero(shown == 0)
     some = good[np.linspace(0, len(good) - 1, min(len(good), MOST_GOOD)).astype(np.int64)] if len(good) else good
     return np.sort(np.concatenate((np.flatnonzero(shown > 0), some)))
-
-
-def _shown(view: View, boxes: Sequence[Box], index_of: Mapping[str, int]) -> int:
-    share, label = max((_visible(view, box), index_of.get(box.label, NOT_SURE)) for box in boxes)
-    if share >= VISIBLE:
-        return label
-    return NOT_SURE if share > 0 else 0
 
 
 def _visible(view: View, box: Box) -> float:

@@ -186,6 +186,12 @@ def test_a_view_shows_what_lies_in_it_and_teaches_nothing_where_it_shows_half() 
     assert shown_in(views, CLASSES["scratch"], (crossing,), CLASSES).tolist() == [1, 1]
     assert shown_in(views, CLASSES["dent"], (cut,), CLASSES).tolist() == [NOT_SURE, 2]
     assert shown_in(views, CLASSES["dent"], (), CLASSES).tolist() == [NOT_SURE, NOT_SURE]
+    wide = Box("dent", 1, 0, 0, 200, 100)  # each shows half of it at most, and all that a view can
+    assert shown_in(views, CLASSES["dent"], (wide,), CLASSES).tolist() == [2, 2]
+    corner = Box("scratch", 1, 70, 70, 60, 60)  # of no tile of four the half: the one that shows most teaches it
+    four = views_of((), 100, 0.0, 200, 200)
+    shifted = dataclasses.replace(corner, x=72, y=73)
+    assert shown_in(four, CLASSES["scratch"], (shifted,), CLASSES).tolist() == [NOT_SURE, NOT_SURE, NOT_SURE, 1]
     stranger = dataclasses.replace(dent, label="rust")
     assert shown_in(views, CLASSES["dent"], (stranger,), CLASSES).tolist() == [NOT_SURE, 0]
 
