@@ -36,6 +36,21 @@ class Decision:
     facts: Mapping[str, Any]
 
     @property
+    def novelty(self) -> float | None:
+        value = self.facts.get("novelty")
+        return None if value is None else float(value)
+
+    @property
+    def model(self) -> str | None:
+        """The sha256 of the model that decided."""
+        return self.facts.get("model_sha256")
+
+    @property
+    def was_novel(self) -> bool:
+        """Whether it was UNSURE for its novelty: `decide.judge` says so in words, and nothing of scores near a limit."""
+        return self.outcome is Outcome.UNSURE and self.novelty is not None and bool(self.facts.get("detail"))
+
+    @property
     def passes(self) -> bool:
         return self.outcome is Outcome.OK
 

@@ -1,4 +1,8 @@
-"""What other thresholds would have done, from one run's scores alone. Pure; judges as `decide.judge` does."""
+"""What other thresholds would have done, from one run's scores and novelty. Pure; judges as `decide.judge` does.
+
+How novel a picture must be to be UNSURE stands in the model alone; a run tells it by the least novel picture that was
+UNSURE for that. One that was rejected and lies nearer to the limit than that counts as known.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +33,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A run's frames that have scores: `scores` [n, columns], a column for each limit of `names`."""
+    """A run's frames that have scores: `scores` [n, columns], a column for each limit of `names`; `novel` [n]."""
 
     names: tuple[str, ...]
     decisions: tuple[Decision, ...]
     scores: F64
+    novel: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +63,28 @@ def scored(decisions: Mapping[Key, Decision], limits: Limits) -> Scored:
         raise CallerError(f"no class {unknown[0]!r} was scored; classes are {', '.join(sorted(known))}, and * for all")
     names = tuple(sorted(limits.thresholds))
     rows = [[d.score if name == ANY_DEFECT else d.scores[name] for name in names] for d in with_scores]
-    return Scored(names, tuple(with_scores), np.array(rows, np.float64).reshape(len(rows), len(names)))
+    limits_of = _novel_from(with_scores)
+    novel = tuple(d.novelty is not None and d.novelty >= limits_of.get(d.model, math.inf) for d in with_scores)
+    return Scored(names, tuple(with_scores), np.array(rows, np.float64).reshape(len(rows), len(names)), novel)
+
+
+def _novel_from(decisions: Sequence[Decision]) -> dict[str | None, float]:
+    """By model, the least novelty of a picture that was UNSURE for it."""
+    found: dict[str | None, float] = {}
+    for decision in decisions:
+        if decision.was_novel and decision.novelty is not None:
+            found[decision.model] = min(decision.novelty, found.get(decision.model, math.inf))
+    return found
 
 
 def outcomes(frames: Scored, limits: Limits) -> list[Outcome]:
-    """What these limits decide, as `judge`: NG at a threshold, UNSURE within the band below one, else OK."""
+    """What these limits decide, as `judge`: NG at a threshold, UNSURE within the band below one or novel, else OK."""
     thresholds = np.array([limits.thresholds[name] for name in frames.names])
     rejected = _any_row(frames.scores >= thresholds)
     near = _any_row(frames.scores >= thresholds - limits.unsure_band)
     return [
-        Outcome.NG if ng else Outcome.UNSURE if close else Outcome.OK for ng, close in zip(rejected, near, strict=True)
+        Outcome.NG if ng else Outcome.UNSURE if close or novel else Outcome.OK
+        for ng, close, novel in zip(rejected, near, frames.novel, strict=True)
     ]
 
 

@@ -109,6 +109,26 @@ def test_thresholds_decide_as_inspection_would(
     assert outcomes(scored(decided, asked), asked) == expected
 
 
+def test_what_is_novel_stays_unsure_whatever_the_thresholds_are() -> None:
+    """The limit is not in the run: the least novel picture that was UNSURE for it tells it, model by model."""
+    judged = [
+        (OK, 0.1, 0.20, "", "m1"),
+        (UNSURE, 0.1, 0.31, "novelty 0.3100 is above 0.3000: like no good part seen", "m1"),
+        (UNSURE, 0.45, 0.10, "", "m1"),  # near its limit, not novel
+        (NG, 0.7, 0.40, "", "m1"),
+        (NG, 0.7, 0.25, "", "m1"),
+        (OK, 0.1, 0.50, "", "m2"),  # another model, of whose limit nothing is known
+    ]
+    made = [
+        decision(n, outcome, score, novelty=novelty, detail=detail, model_sha256=model)
+        for n, (outcome, score, novelty, detail, model) in enumerate(judged)
+    ]
+    lax = Limits({"scratch": 0.9, "dent": 0.9}, 0.0)
+    assert outcomes(scored({d.key: d for d in made}, lax), lax) == [OK, UNSURE, OK, UNSURE, OK, OK]
+    strict = Limits({"scratch": 0.05, "dent": 0.9}, 0.0)
+    assert set(outcomes(scored({d.key: d for d in made}, strict), strict)) == {NG}
+
+
 def test_the_highest_threshold_within_an_escape_rate_is_recommended() -> None:
     decided = {d.key: d for d in (decision(n, OK, n / 10) for n in range(10))}
     truths = Truths("labels", {("f%d" % n, 1): Truth(n >= 5, 1.0, OK) for n in range(10)})  # noqa: UP031
