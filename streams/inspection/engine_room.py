@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -26,13 +26,14 @@ from streams.inspection.batching import PATIENCE_S, Batch, Batcher
 from streams.inspection.decide import ANY_DEFECT, NO_PLACES, ClassRoles, Places, Provenance
 from streams.inspection.decode_pool import Decoded, DecodePool, ExpiredError
 from streams.inspection.pictures import ends_at
+from streams.inspection.urgency import Places as UrgentPlaces
 
 if TYPE_CHECKING:
     from models.engines import Engine
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Scores = np.ndarray[Any, np.dtype[np.float32]]
-TILED_AT_ONCE = 4  # pictures that are looked at in parts: one may hold 256 inputs of the network in memory
+IN_PARTS_AT_ONCE = 4  # pictures that are looked at in parts: one may hold 256 inputs of the network in memory
 
 
 class Scored(NamedTuple):
@@ -121,7 +122,7 @@ class EngineRoom:
         self._timer: asyncio.TimerHandle | None = None
         self._batches: set[asyncio.Task[None]] = set()
         self._preprocess_sha256 = model.preprocessing.sha256
-        self._tiled = None if model.preprocessing.is_whole else asyncio.Semaphore(TILED_AT_ONCE)
+        self._in_parts = None if model.preprocessing.is_whole else UrgentPlaces(IN_PARTS_AT_ONCE)
 
     async def score(self, image: EncodedImage, expires_at: float) -> Scored:
         """What the model says of one picture.
@@ -130,31 +131,27 @@ class EngineRoom:
         time.monotonic(), may be infinite): an expired frame never reaches the engine.
         """
         came = time.monotonic()
-        async with self._room_for(expires_at):
-            self._decoding += 1
-            try:
-                due = min(expires_at, came + PATIENCE_S)
-                decoded = await self._pool.decode(image, self.model.preprocessing, due, expires_at)
-                waiting = [self._queued(pixels, expires_at) for pixels in decoded.seen.pixels]
-            finally:
-                self._decoding -= 1
-                self._pump()  # also where this frame failed: whoever waited for it need not wait any longer
+        due = min(expires_at, came + PATIENCE_S)
+        async with AsyncExitStack() as held:
+            if self._in_parts is not None:
+                async with ends_at(expires_at):
+                    await held.enter_async_context(self._in_parts.place(due))
+            decoded, waiting = await self._decoded(image, due, expires_at)
             ran = await asyncio.gather(*waiting)
         since = came + decoded.decode_ms / 1000  # so that queue time is all the waiting, before and after decoding
         return scored(self.model.roles, [r.row for r in ran], decoded.seen.views, self._provenance(ran, since, decoded))
 
-    @asynccontextmanager
-    async def _room_for(self, expires_at: float) -> AsyncIterator[None]:
-        """A place for a picture that is looked at in parts; one that is looked at as a whole needs none."""
-        if self._tiled is None:
-            yield
-            return
-        async with ends_at(expires_at):
-            await self._tiled.acquire()
+    async def _decoded(
+        self, image: EncodedImage, due: float, expires_at: float
+    ) -> tuple[Decoded, list[asyncio.Future[_Ran]]]:
+        """The picture's views, and what will be said of each."""
+        self._decoding += 1
         try:
-            yield
+            decoded = await self._pool.decode(image, self.model.preprocessing, due, expires_at)
+            return decoded, [self._queued(pixels, expires_at) for pixels in decoded.seen.pixels]
         finally:
-            self._tiled.release()
+            self._decoding -= 1
+            self._pump()  # also where this frame failed: whoever waited for it need not wait any longer
 
     def _queued(self, pixels: Pixels, expires_at: float) -> asyncio.Future[_Ran]:
         future: asyncio.Future[_Ran] = asyncio.get_running_loop().create_future()

@@ -47,7 +47,7 @@ class Decision:
 
     @property
     def was_novel(self) -> bool:
-        """Whether it was UNSURE for its novelty: `decide.judge` says so in words, and nothing of scores near a limit."""
+        """Whether it was UNSURE for its novelty: `decide.judge` says so in words, and nothing where a limit is near."""
         return self.outcome is Outcome.UNSURE and self.novelty is not None and bool(self.facts.get("detail"))
 
     @property

@@ -36,7 +36,7 @@ from streams.cli_models import parse_region
 from streams.errors import CallerError, FrameRejectedError
 from streams.inspection.decide import ANY_DEFECT, ClassRoles, judge
 from streams.inspection.decode_pool import DecodePool, ExpiredError
-from streams.inspection.engine_room import TILED_AT_ONCE, EngineRoom, RoomLimits, Unwatched
+from streams.inspection.engine_room import IN_PARTS_AT_ONCE, EngineRoom, RoomLimits, Unwatched
 from tests.builders import DENT_LEVEL, OK_LEVEL, SCRATCH_LEVEL, Deaths, FakeEngine, recipe, scores_of, serving_model
 from tests.models_fixture import TINY_SIDE, tiny_artifact, tiny_pictures
 from tests.pictures import saved
@@ -316,7 +316,7 @@ async def test_a_view_at_fault_costs_its_own_picture_and_a_late_picture_takes_no
     for bad, error in ((EncodedImage(b"damaged", "PNG"), FrameRejectedError), (good, ExpiredError)):
         with pytest.raises(error):
             await room.score(bad, 0.0 if error is ExpiredError else math.inf)
-    many = [asyncio.create_task(room.score(good, math.inf)) for _ in range(3 * TILED_AT_ONCE)]
+    many = [asyncio.create_task(room.score(good, math.inf)) for _ in range(3 * IN_PARTS_AT_ONCE)]
     assert all(np.isfinite(each.scores).all() for each in await asyncio.gather(*many))
 
 
@@ -325,7 +325,7 @@ async def test_few_pictures_that_are_looked_at_in_parts_are_held_at_once(room: E
     room.model.engine.gate.clear()
     many = [asyncio.create_task(room.score(png(grey(64, 96, OK_LEVEL)), math.inf)) for _ in range(10)]
     await asyncio.sleep(0.3)
-    assert len(room._batcher) <= 6 * TILED_AT_ONCE
+    assert len(room._batcher) <= 6 * IN_PARTS_AT_ONCE
     late = asyncio.create_task(room.score(png(grey(64, 96, OK_LEVEL)), time.monotonic() + 0.05))
     with pytest.raises(ExpiredError):
         await late
