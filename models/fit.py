@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from models.augment import Symmetry, augmented, blended
 from models.dataset import Pictures
@@ -25,7 +25,7 @@ from models.errors import DatasetError, TrainingFailedError
 from models.order import Balance, Order, generator_of, loss_weights, seed_of
 from models.practice import Spotter, marked
 from models.resnet import Classifier, bf16_is_native, stages
-from models.schedule import groups_of, one_cycle
+from models.schedule import groups_of, moving_average, one_cycle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +203,7 @@ class Fit:
             for norm in _norms(network):
                 norm.requires_grad_(False)
         if spec.average:
-            decay = get_ema_multi_avg_fn(spec.average)  # type: ignore[no-untyped-call]
-            self._average = AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
+            self._average = AveragedModel(network, multi_avg_fn=moving_average(spec.average), use_buffers=True)
         trunk = nn.ModuleList(child for child in network.children() if child is not network.fc)
         groups = groups_of(spec.weight_decay, (trunk, spec.trunk_rate), (network.fc, spec.head_rate))  # type: ignore[arg-type]
         return _Phase("real", spec.epochs * self._order.per_epoch, loss_at, groups)

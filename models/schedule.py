@@ -6,9 +6,11 @@ Place in the flow: the training loop's. Knows no loss and no pictures.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def groups_of(weight_decay: float, *parts: tuple[nn.Module, float]) -> list[dict[str, Any]]:
@@ -32,3 +34,22 @@ def one_cycle(progress: float, warm_up: float) -> float:
 
 def _between(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """What `AveragedModel` takes: a moving average of this decay that forgets faster while it is young.
+
+    After n updates the decay is (1 + n) / (10 + n) at most (as TensorFlow's ExponentialMovingAverage has it): else a
+    short training's average would be of its random first weights.
+    """
+
+    @torch.no_grad()
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        share = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, share)
+            else:
+                mean.copy_(value)
+
+    return update
