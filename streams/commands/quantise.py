@@ -9,15 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from models import labelled_set
 from models.artifact import Artifact, load_artifact, save_artifact
 from models.dataset import Example, Pictures, spread
 from models.engines import open_engine
 from models.examination import rule_of
 from models.parity import Parity, parity, refuse_worse
-from models.scoring import scores_by
+from models.scoring import answers_by, split
 from schemas.records import Precision
 from streams.commands.evaluate import chosen, decoded
 from streams.commands.ui import MakeBar, Ui
@@ -52,18 +50,22 @@ def quantise_command(options: QuantiseOptions) -> None:
     with ui.bars() as make:
         train = _spread(chosen(examples, artifact, "train"), options.pictures)
         ranges = decoded(train, artifact, make, "decoding")
-        check, check_scores = _scored(chosen(examples, artifact, "validation"), artifact, make, "validation")
-        test, test_scores = _scored(chosen(examples, artifact, "test"), artifact, make, "test")
+        check, check_rows = _scored(chosen(examples, artifact, "validation"), artifact, make, "validation")
+        test, test_rows = _scored(chosen(examples, artifact, "test"), artifact, make, "test")
     with ui.step("quantising; minutes for a large network"):
         made = quantised(
             artifact,
             ranges.pictures,
-            (check.pictures, check_scores),
+            (check.pictures, check_rows),
             options.most_difference,
             datetime.now(UTC),
         )
     with ui.bars() as make:
-        found = parity(test_scores, _scores(made, Precision.INT8, test, make, "int8"), test.labels, rule_of(artifact))
+        before, after = (
+            test.combined(rows, artifact.defects)
+            for rows in (test_rows, _rows(made, Precision.INT8, test, make, "int8"))
+        )
+    found = parity(before, after, test.labels, rule_of(artifact))
     refuse_worse(found, options.most_flips)
     save_artifact(replace(made, metrics={**made.metrics, "int8": found.to_json()}), options.out)
     kept = load_artifact(options.out)
@@ -91,12 +93,13 @@ def _spread(examples: Sequence[Example], most: int) -> list[Example]:
 
 def _scored(examples: Sequence[Example], artifact: Artifact, make: MakeBar, name: str) -> tuple[Pictures, F32]:
     pictures = decoded(examples, artifact, make, f"decoding {name}")
-    return pictures, _scores(artifact, Precision.FP32, pictures, make, f"scoring {name}")
+    return pictures, _rows(artifact, Precision.FP32, pictures, make, f"scoring {name}")
 
 
-def _scores(artifact: Artifact, precision: Precision, pictures: Pictures, make: MakeBar, name: str) -> F32:
+def _rows(artifact: Artifact, precision: Precision, pictures: Pictures, make: MakeBar, name: str) -> F32:
+    """Probabilities of what the network sees, float32 [m, classes]."""
     engine = open_engine(artifact, DEVICE, precision)
     try:
-        return np.asarray(scores_by(engine, pictures, artifact.defects, make(name, len(pictures.pictures))), np.float32)
+        return split(answers_by(engine, pictures.pictures, make(name, len(pictures.pictures))), engine)[0]
     finally:
         engine.close()

@@ -96,7 +96,7 @@ def test_a_form_that_decides_otherwise_is_refused_and_nothing_is_written(
     """An int8 network that calls bad what float32 calls good, and good what it calls bad."""
     import streams.commands.quantise as command
 
-    scores = command._scores
+    scores = command._rows
 
     def turned(artifact: Artifact, precision: Precision, *rest: Any) -> F32:
         found = scores(artifact, precision, *rest)
@@ -106,7 +106,7 @@ def test_a_form_that_decides_otherwise_is_refused_and_nothing_is_written(
             found[:] = np.where(ng[:, None], good, ~good) / np.where(ng, good.sum(), (~good).sum())[:, None]
         return found
 
-    monkeypatch.setattr(command, "_scores", turned)
+    monkeypatch.setattr(command, "_rows", turned)
     said = RUN.invoke(app, list(map(str, quantise(place, tmp_path / "worse"))))
     assert isinstance(said.exception, ModelRefusedError)
     assert "float32 model" in str(said.exception)
