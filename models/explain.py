@@ -48,7 +48,7 @@ def heatmap(artifact: Artifact, picture: U8 | EncodedImage, label: str, is_view:
     pixels = decode(picture) if isinstance(picture, EncodedImage) else picture
     spec, index = artifact.preprocessing, names.index(label)
     if is_view:
-        spec = replace(spec, regions=(), tile=0)
+        spec = replace(spec, regions=(), tile=0, overview=False)
     seen = views_in(pixels, spec)
     with _one_thread(), torch.inference_mode():
         classifier = _classifier(artifact)

@@ -15,18 +15,22 @@ if TYPE_CHECKING:
 NOT_SURE = -1
 """The label of a view that shows too little of a defect, or of which nobody knows."""
 VISIBLE = 0.5  # share of a defect that must lie in a view for the view to show it
+LARGE = 1 / 16  # share of a view's sides that a defect must take for an overview to show it
+_LITTLE = 1e-6  # a share that is more than nothing and teaches nothing
 MOST_GOOD = 8  # views of one picture that teach what is good: good places are many and alike
 
 
 def shown_in(views: Sequence[View], label: int, boxes: Sequence[Box], index_of: Mapping[str, int]) -> I64:
     """What each view shows, int64 [views], of a picture of the class `label`, 0 for good; NOT_SURE where unknown.
 
-    A view shows a defect of which it holds at least half, or more than any other view does.
+    A view shows a defect of which it holds at least half, or more than any other view does; but what is small in a view
+    that holds others is shown by those alone.
     """
     if not label or not boxes:
         return np.full(len(views), NOT_SURE if label else 0, np.int64)
     shares = np.array([[_visible(view, box) for box in boxes] for view in views])  # [views, boxes]
-    shows = (shares > 0) & (shares >= np.minimum(VISIBLE, shares.max(axis=0)))
+    shares = np.where(_is_large(views, boxes), shares, np.minimum(shares, _LITTLE))
+    shows = (shares > _LITTLE) & (shares >= np.minimum(VISIBLE, shares.max(axis=0)))
     best = np.where(shows, shares, -1).argmax(axis=1)
     labels = np.array([index_of.get(box.label, NOT_SURE) for box in boxes], np.int64)[best]
     return np.where(shows.any(axis=1), labels, np.where((shares > 0).any(axis=1), NOT_SURE, 0)).astype(np.int64)
@@ -37,6 +41,21 @@ def to_learn_from(shown: I64) -> I64:
     good = np.flatnonzero(shown == 0)
     some = good[np.linspace(0, len(good) - 1, min(len(good), MOST_GOOD)).astype(np.int64)] if len(good) else good
     return np.sort(np.concatenate((np.flatnonzero(shown > 0), some)))
+
+
+def _is_large(views: Sequence[View], boxes: Sequence[Box]) -> np.ndarray:
+    """Whether a box is large enough for a view, bool [views, boxes]: for one that holds no other view it always is."""
+    area = min(view.width * view.height for view in views)
+    return np.array(
+        [
+            [
+                view.width * view.height <= area
+                or (box.width >= LARGE * view.width and box.height >= LARGE * view.height)
+                for box in boxes
+            ]
+            for view in views
+        ]
+    )
 
 
 def _visible(view: View, box: Box) -> float:

@@ -24,7 +24,7 @@ __all__ = ["EncodedImage", "Preprocessing", "RejectedImageError", "Seen", "decod
 ALGORITHM = 1  # goes up whenever the same bytes and the same spec would give other numbers
 LETTERBOX_LEVEL = 114  # grey of the bars, near the mean of natural pictures
 MAX_SIDE = 4096  # of a network's input
-_VIEWS = ("regions", "tile", "overlap")
+_VIEWS = ("regions", "tile", "overlap", "overview")
 _FITS = ("stretch", "letterbox")
 _FILTERS = ("bilinear", "bicubic")
 _SIGNATURES: tuple[tuple[bytes, Callable[[EncodedImage], U8]], ...] = (
@@ -41,9 +41,9 @@ class Preprocessing:
 
     `width` and `height` in pixels; `fit` is "stretch" (the whole picture, its ratio given up) or "letterbox" (its ratio
     kept, grey bars); `resample` is "bilinear" or "bicubic", both with antialiasing. `mean` and `std` per channel of
-    RGB / 255 are applied by the engine, not by `prepare`. `regions` and `tile` (pixels, 0 for none) say where it looks,
-    and `overlap` how much of their side tiles share; each view fills the input. Raises ValueError for values out of
-    range.
+    RGB / 255 are applied by the engine, not by `prepare`. Where it looks: `regions`, `tile` (pixels, 0 for none),
+    `overlap` (the share of their side that tiles share) and `overview` (at the whole too); each view fills the input.
+    Raises ValueError for values out of range.
     """
 
     width: int = 224
@@ -55,6 +55,7 @@ class Preprocessing:
     regions: tuple[Region, ...] = ()
     tile: int = 0
     overlap: float = OVERLAP
+    overview: bool = False
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -68,7 +69,7 @@ class Preprocessing:
             object.__setattr__(self, name, _three_numbers(name, getattr(self, name)))
         if min(self.std) <= 0:
             raise ValueError(f"preprocessing: std must be above 0, got {self.std}")
-        check_views(self.regions, self.tile, self.overlap)
+        check_views(self.regions, self.tile, self.overlap, self.overview)
 
     @property
     def is_whole(self) -> bool:
@@ -77,7 +78,7 @@ class Preprocessing:
 
     def views(self, width: int, height: int) -> tuple[View, ...]:
         """Where the network looks in an upright picture of this size; ValueError for more views than it may have."""
-        return views_of(self.regions, self.tile, self.overlap, width, height)
+        return views_of(self.regions, self.tile, self.overlap, width, height, self.overview)
 
     def to_json(self) -> dict[str, object]:
         """For an artifact's JSON: this spec and the version of the algorithm that gives it meaning."""

@@ -65,20 +65,27 @@ class View:
     height: int
 
 
-def views_of(regions: Sequence[Region], tile: int, overlap: float, width: int, height: int) -> tuple[View, ...]:
+def views_of(
+    regions: Sequence[Region], tile: int, overlap: float, width: int, height: int, overview: bool = False
+) -> tuple[View, ...]:
     """The views of a picture of this size, row by row.
 
     Without regions and tiles that is the picture. Square tiles of `tile` pixels cover each region (the picture, if
     there is none) evenly and share at least `overlap` of their side with their neighbour; where a region is smaller
-    than a tile, its own size is taken. ValueError for more than MAX_VIEWS.
+    than a tile, its own size is taken. `overview`: each region (the picture) is looked at as a whole too, before its
+    tiles. ValueError for more than MAX_VIEWS.
     """
     wholes = [_pixels(region, width, height) for region in regions] or [View(None, 0, 0, width, height)]
     if not tile:
         return tuple(wholes)
-    count = sum(math.prod(_steps(side, tile, overlap) for side in (w.width, w.height)) for w in wholes)
+    count = overview * len(wholes) + sum(
+        math.prod(_steps(side, tile, overlap) for side in (w.width, w.height)) for w in wholes
+    )
     if count > MAX_VIEWS:
         raise ValueError(f"a picture of {width} x {height} pixels makes {count} tiles of {tile}; at most {MAX_VIEWS}")
-    return tuple(view for whole in wholes for view in _tiles(whole, tile, overlap))
+    return tuple(
+        view for whole in wholes for view in ((whole,) if overview else ()) + tuple(_tiles(whole, tile, overlap))
+    )
 
 
 def combined(rows: F32, counts: Sequence[int], defects: Sequence[bool]) -> F32:
@@ -125,8 +132,10 @@ def _steps(side: int, tile: int, overlap: float) -> int:
     return 1 if side <= tile else 1 + math.ceil((side - tile) / max(1.0, tile * (1 - overlap)) - 1e-9)
 
 
-def check_views(regions: Any, tile: Any, overlap: Any) -> None:
-    """ValueError for regions, tiles or an overlap that can't be meant."""
+def check_views(regions: Any, tile: Any, overlap: Any, overview: Any) -> None:
+    """ValueError for regions, tiles, an overlap or an overview that can't be meant."""
+    if type(overview) is not bool or (overview and not tile):
+        raise ValueError(f"an overview must be true or false, and goes with tiles; got {overview!r}")
     if not isinstance(regions, tuple) or not all(isinstance(region, Region) for region in regions):
         raise ValueError(f"regions must be a tuple of Region, got {regions!r:.200}")
     names = [region.name for region in regions]

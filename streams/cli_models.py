@@ -62,6 +62,9 @@ def train(
         typer.Option(min=32, help="Look at overlapping squares of so many pixels, for small defects; needs boxes."),
     ] = None,
     overlap: Annotated[float | None, typer.Option(min=0, max=0.75, help="Share of its side that tiles share.")] = None,
+    overview: Annotated[
+        bool, typer.Option("--overview", help="With tiles: look at the whole too, for what is missing or large.")
+    ] = False,
     region: Annotated[
         list[str] | None,
         typer.Option(help="Look here alone, by shares of the picture: NAME=LEFT,TOP,WIDTH,HEIGHT. May be repeated."),
@@ -131,6 +134,7 @@ def train(
         "height": height,
         "tile": tile,
         "overlap": overlap,
+        "overview": overview or None,
         "regions": tuple(map(parse_region, region)) if region else None,
         "practice": practice,
         "epochs": epochs,

@@ -145,7 +145,7 @@ def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe, places: 
 
 
 def _placed(finding: Finding, view: View | None) -> Finding:
-    if view is None:
+    if view is None or view.name is None:  # it was the picture as a whole that said so
         return finding
     return replace(finding, region=view.name, box=Box(x=view.x, y=view.y, width=view.width, height=view.height))
 

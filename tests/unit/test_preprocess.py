@@ -152,10 +152,11 @@ def test_every_field_changes_the_hash() -> None:
         "width": 225, "height": 225, "fit": "letterbox", "resample": "bicubic", "mean": (0, 0, 0), "std": (1, 1, 1),
         "tile": 64, "regions": (Region("lid", 0, 0, 1, 0.5),),
     }  # fmt: skip
-    assert set(changed) | {"overlap"} == {field.name for field in dataclasses.fields(Preprocessing)}
+    assert set(changed) | {"overlap", "overview"} == {field.name for field in dataclasses.fields(Preprocessing)}
     hashes = {Preprocessing(**{name: value}).sha256 for name, value in changed.items()}
     hashes.add(Preprocessing(tile=64, overlap=0.5).sha256)
-    assert len(hashes | {Preprocessing().sha256}) == len(changed) + 2
+    hashes.add(Preprocessing(tile=64, overview=True).sha256)
+    assert len(hashes | {Preprocessing().sha256}) == len(changed) + 3
     assert Preprocessing(overlap=0.5).sha256 == Preprocessing().sha256  # of tiles that there are not
 
 

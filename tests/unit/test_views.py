@@ -117,21 +117,27 @@ def test_a_specification_with_views_survives_json_and_an_artifact(tmp_path: Path
     ("views", "message"),
     [
         ({"tile": 64, "overlap": 0.25}, "views must be an object with exactly"),
-        ({"regions": {}, "tile": 64, "overlap": 0.25}, "views must be an object with exactly"),
-        ({"regions": [[1, 2]], "tile": 0, "overlap": 0.25}, "a region must be an object with exactly"),
-        ({"regions": [], "tile": 8, "overlap": 0.25}, "a tile must be 0 .none. or 32 to"),
-        ({"regions": [], "tile": True, "overlap": 0.25}, "a tile must be 0 .none. or 32 to"),
-        ({"regions": [], "tile": 64, "overlap": 0.9}, "must overlap by 0 to 0.75"),
-        ({"regions": [ASKEW] * 2, "tile": 0, "overlap": 0.25}, "each with its own name"),
+        ({"regions": {}, "tile": 64, "overlap": 0.25, "overview": False}, "views must be an object with exactly"),
         (
-            {"regions": [{**dataclasses.asdict(LID), "left": 0.6}], "tile": 0, "overlap": 0.25},
+            {"regions": [[1, 2]], "tile": 0, "overlap": 0.25, "overview": False},
+            "a region must be an object with exactly",
+        ),
+        ({"regions": [], "tile": 8, "overlap": 0.25, "overview": False}, "a tile must be 0 .none. or 32 to"),
+        ({"regions": [], "tile": True, "overlap": 0.25, "overview": False}, "a tile must be 0 .none. or 32 to"),
+        ({"regions": [], "tile": 64, "overlap": 0.9, "overview": False}, "must overlap by 0 to 0.75"),
+        ({"regions": [ASKEW] * 2, "tile": 0, "overlap": 0.25, "overview": False}, "each with its own name"),
+        (
+            {"regions": [{**dataclasses.asdict(LID), "left": 0.6}], "tile": 0, "overlap": 0.25, "overview": False},
             "must lie in the picture",
         ),
         (
-            {"regions": [{**dataclasses.asdict(LID), "top": math.nan}], "tile": 0, "overlap": 0.25},
+            {"regions": [{**dataclasses.asdict(LID), "top": math.nan}], "tile": 0, "overlap": 0.25, "overview": False},
             "four finite numbers",
         ),
-        ({"regions": [{**dataclasses.asdict(LID), "name": "a\nb"}], "tile": 0, "overlap": 0.25}, "printable"),
+        (
+            {"regions": [{**dataclasses.asdict(LID), "name": "a\nb"}], "tile": 0, "overlap": 0.25, "overview": False},
+            "printable",
+        ),
     ],
 )
 def test_views_that_can_not_be_meant_are_refused(views: dict[str, object], message: str) -> None:
@@ -194,6 +200,16 @@ def test_a_view_shows_what_lies_in_it_and_teaches_nothing_where_it_shows_half() 
     assert shown_in(four, CLASSES["scratch"], (shifted,), CLASSES).tolist() == [NOT_SURE, NOT_SURE, NOT_SURE, 1]
     stranger = dataclasses.replace(dent, label="rust")
     assert shown_in(views, CLASSES["dent"], (stranger,), CLASSES).tolist() == [NOT_SURE, 0]
+
+
+def test_an_overview_comes_before_its_tiles_and_teaches_what_is_large() -> None:
+    views = views_of((), 100, 0.0, 200, 100, overview=True)
+    assert [view.name for view in views] == [None, "row 1 column 1", "row 1 column 2"]
+    lid = views_of((LID,), 100, 0.0, 200, 200, overview=True)
+    assert [view.name for view in lid] == ["lid", "lid row 1 column 1"]
+    large, small = Box("dent", 1, 10, 10, 20, 20), Box("scratch", 1, 10, 10, 9, 3)
+    assert shown_in(views, CLASSES["dent"], (large,), CLASSES).tolist() == [2, 2, 0]
+    assert shown_in(views, CLASSES["scratch"], (small,), CLASSES).tolist() == [NOT_SURE, 1, 0]
 
 
 def test_pictures_are_measured_whole_and_trained_on_in_views() -> None:
