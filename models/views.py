@@ -78,9 +78,7 @@ def views_of(
     wholes = [_pixels(region, width, height) for region in regions] or [View(None, 0, 0, width, height)]
     if not tile:
         return tuple(wholes)
-    count = overview * len(wholes) + sum(
-        math.prod(_steps(side, tile, overlap) for side in (w.width, w.height)) for w in wholes
-    )
+    count = sum(overview + math.prod(_steps(side, tile, overlap) for side in (w.width, w.height)) for w in wholes)
     if count > MAX_VIEWS:
         raise ValueError(f"a picture of {width} x {height} pixels makes {count} tiles of {tile}; at most {MAX_VIEWS}")
     return tuple(
