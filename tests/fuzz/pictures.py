@@ -81,7 +81,7 @@ def _load(image: EncodedImage, spec: Preprocessing) -> Any:
 class Pictures:
     """A subject: see `tests.fuzz.subject`. `load` is what is tried."""
 
-    def __init__(self, seed: int, load: Load = load_views) -> None:
+    def __init__(self, seed: int, load: Load = _load) -> None:
         self._seed = seed
         self._load = load
         self._seeds = seeds()
