@@ -283,7 +283,7 @@ async def test_a_gateway_without_a_broker_says_how_many_frames_wait_and_whether_
 
         small = GatewayProcess(dataclasses.replace(settings, spool_max_bytes=2 << 20), *options)
         small.start()
-        await until(lambda: "nothing more is captured; " in small.log.partition('"captured": 30')[2], 20)
+        await until(lambda: "nothing more is captured; " in small.log.partition('"captured": 30')[2])
         assert await small.stop() == 1, small.log
     finally:
         gateway.clear_away()
