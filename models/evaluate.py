@@ -77,8 +77,11 @@ def rate(count: int, total: int) -> Rate:
 
 
 def any_defect(scores: F32, classes: Sequence[ModelClass]) -> F32:
-    """The sum of all defects' probabilities, [n]: a bad part whose kind is unclear is bad all the same."""
-    return np.asarray(scores[:, [c.role == "defect" for c in classes]].sum(axis=1), np.float32)
+    """The sum of all defects' probabilities, [n]: a bad part whose kind is unclear is bad all the same.
+
+    1 at most, as inspection has it: of several views together the sum may be more (`views.combined`).
+    """
+    return np.asarray(scores[:, [c.role == "defect" for c in classes]].sum(axis=1).clip(max=1), np.float32)
 
 
 def rejected(

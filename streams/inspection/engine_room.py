@@ -26,7 +26,7 @@ from streams.inspection.batching import PATIENCE_S, Batch, Batcher
 from streams.inspection.decide import ANY_DEFECT, NO_PLACES, ClassRoles, Places, Provenance
 from streams.inspection.decode_pool import Decoded, DecodePool, ExpiredError
 from streams.inspection.pictures import ends_at
-from streams.inspection.urgency import Places as UrgentPlaces
+from streams.inspection.urgency import UrgentPlaces
 
 if TYPE_CHECKING:
     from models.engines import Engine

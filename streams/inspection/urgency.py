@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Places:
+class UrgentPlaces:
     """`count` places; who waits is served by `due`, the smallest first, then by coming."""
 
     def __init__(self, count: int) -> None:

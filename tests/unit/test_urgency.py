@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from streams.inspection.urgency import Places
+from streams.inspection.urgency import UrgentPlaces
 
 
 async def test_the_most_urgent_is_served_first_and_equals_as_they_came() -> None:
-    places, served, go = Places(1), list[str](), asyncio.Event()
+    places, served, go = UrgentPlaces(1), list[str](), asyncio.Event()
 
     async def one(name: str, due: float) -> None:
         async with places.place(due):
@@ -27,7 +27,7 @@ async def test_the_most_urgent_is_served_first_and_equals_as_they_came() -> None
 
 
 async def test_no_more_than_the_places_are_taken_and_all_come_back() -> None:
-    places, inside, most = Places(3), 0, 0
+    places, inside, most = UrgentPlaces(3), 0, 0
 
     async def one(number: int) -> None:
         nonlocal inside, most
@@ -47,7 +47,7 @@ async def test_no_more_than_the_places_are_taken_and_all_come_back() -> None:
 
 @pytest.mark.parametrize("served_too", [False, True])
 async def test_who_is_cancelled_while_waiting_costs_no_place(served_too: bool) -> None:
-    places = Places(1)
+    places = UrgentPlaces(1)
     async with places.place(0):
         waiting = asyncio.create_task(_enter(places))
         await asyncio.sleep(0)
@@ -62,6 +62,6 @@ async def test_who_is_cancelled_while_waiting_costs_no_place(served_too: bool) -
         pass
 
 
-async def _enter(places: Places) -> None:
+async def _enter(places: UrgentPlaces) -> None:
     async with places.place(0):
         await asyncio.sleep(10)

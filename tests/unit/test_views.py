@@ -22,14 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.artifact import Artifact, load_artifact, save_artifact
-from models.dataset import Example, load, split_of
-from models.dataset_rows import Box
-from models.errors import DatasetError
 from models.explain import heatmap
-from models.fit import FitSpec
-from models.marks import NOT_SURE, shown_in
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_views, prepare, views_in
-from models.train import TrainSpec, train
 from models.views import MAX_VIEWS, Region, View, combined, strongest, views_of
 from schemas.records import Outcome
 from streams.cli_models import parse_region
@@ -161,97 +155,6 @@ def test_a_region_on_the_command_line_is_read_or_refused(text: str, message: str
     assert parse_region("the lid = 0.25,0,0.5,0.5") == dataclasses.replace(LID, name="the lid")
     with pytest.raises(CallerError, match=message):
         parse_region(text)
-
-
-# ---------------------------------------------------------------- learning from marked defects
-
-CLASSES = {"good": 0, "scratch": 1, "dent": 2}
-
-
-def part(label: str, *boxes: Box, part_id: str = "p") -> Example:
-    pixels = np.full((100, 200, 3), 90, np.uint8)
-    for box in boxes:
-        pixels[box.y : box.y + box.height, box.x : box.x + box.width] = 255
-    return Example(EncodedImage(saved(pixels, "PNG"), "PNG"), label, part_id, boxes=boxes)
-
-
-def test_a_view_shows_what_lies_in_it_and_teaches_nothing_where_it_shows_half() -> None:
-    views = views_of((), 100, 0.0, 200, 100)  # two squares
-    dent, crossing = Box("dent", 1, 10, 10, 20, 20), Box("scratch", 1, 0, 50, 200, 4)
-    cut = Box("dent", 1, 92, 10, 20, 20)  # 8 of 20 in the first, 12 in the second
-    assert shown_in(views, CLASSES["good"], (), CLASSES).tolist() == [0, 0]
-    assert shown_in(views, CLASSES["dent"], (dent,), CLASSES).tolist() == [2, 0]
-    assert shown_in(views, CLASSES["scratch"], (crossing,), CLASSES).tolist() == [1, 1]
-    assert shown_in(views, CLASSES["dent"], (cut,), CLASSES).tolist() == [NOT_SURE, 2]
-    assert shown_in(views, CLASSES["dent"], (), CLASSES).tolist() == [NOT_SURE, NOT_SURE]
-    wide = Box("dent", 1, 0, 0, 200, 100)  # each shows half of it at most, and all that a view can
-    assert shown_in(views, CLASSES["dent"], (wide,), CLASSES).tolist() == [2, 2]
-    corner = Box("scratch", 1, 70, 70, 60, 60)  # of no tile of four the half: the one that shows most teaches it
-    four = views_of((), 100, 0.0, 200, 200)
-    shifted = dataclasses.replace(corner, x=72, y=73)
-    assert shown_in(four, CLASSES["scratch"], (shifted,), CLASSES).tolist() == [NOT_SURE, NOT_SURE, NOT_SURE, 1]
-    stranger = dataclasses.replace(dent, label="rust")
-    assert shown_in(views, CLASSES["dent"], (stranger,), CLASSES).tolist() == [NOT_SURE, 0]
-
-
-def test_an_overview_comes_before_its_tiles_and_teaches_what_is_large() -> None:
-    views = views_of((), 100, 0.0, 200, 100, overview=True)
-    assert [view.name for view in views] == [None, "row 1 column 1", "row 1 column 2"]
-    lid = views_of((LID,), 100, 0.0, 200, 200, overview=True)
-    assert [view.name for view in lid] == ["lid", "lid row 1 column 1"]
-    large, small = Box("dent", 1, 10, 10, 20, 20), Box("scratch", 1, 10, 10, 9, 3)
-    assert shown_in(views, CLASSES["dent"], (large,), CLASSES).tolist() == [2, 2, 0]
-    assert shown_in(views, CLASSES["scratch"], (small,), CLASSES).tolist() == [NOT_SURE, 1, 0]
-
-
-def test_pictures_are_measured_whole_and_trained_on_in_views() -> None:
-    spec = Preprocessing(width=32, height=32, tile=100, overlap=0.0)
-    examples = [part("good"), part("dent", Box("dent", 1, 10, 10, 20, 20)), part("dent", Box("dent", 1, 92, 0, 20, 9))]
-    whole = load(examples, list(CLASSES), spec, lambda: None)
-    assert whole.pictures.shape == (6, 32, 32, 3)
-    assert whole.labels.tolist() == [0, 2, 2]
-    assert whole.views is not None
-    assert whole.views.tolist() == [0, 0, 2, 0, NOT_SURE, 2]
-    rows = np.eye(3, dtype=np.float32)[[0, 0, 2, 0, 0, 1]]
-    assert whole.combined(rows, [False, True, True]).tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
-    some = whole.some(np.array([2, 0]))
-    assert some.labels.tolist() == [2, 0]
-    assert np.array_equal(some.pictures, whole.pictures[[4, 5, 0, 1]])
-    trained = load(examples, list(CLASSES), spec, lambda: None, to_train=True)
-    assert trained.labels.tolist() == [0, 0, 2, 0, 2]
-    assert trained.counts is None
-
-
-def test_a_model_of_tiles_is_not_trained_on_defects_that_nobody_marked() -> None:
-    spec = Preprocessing(width=32, height=32, tile=100)
-    with pytest.raises(DatasetError, match=r"part p9 \(dent\) has no box that one of them shows: give boxes"):
-        load([part("good"), part("dent", part_id="p9")], list(CLASSES), spec, lambda: None, to_train=True)
-
-
-def speck(number: int) -> Example:
-    """A picture of 256 x 192 with, on every other one, a speck of 6 pixels: less than one at the network's size."""
-    rng = np.random.default_rng(number)
-    pixels = rng.integers(60, 100, (192, 256, 3), dtype=np.uint8)
-    boxes: tuple[Box, ...] = ()
-    if number % 2:
-        x, y = (int(n) for n in rng.integers(8, 176, 2))
-        pixels[y : y + 6, x : x + 6] = 255
-        boxes = (Box("speck", 1, x, y, 6, 6),)
-    label = "speck" if number % 2 else "good"
-    return Example(EncodedImage(saved(pixels, "PNG"), "PNG"), label, f"P{number}", boxes=boxes)
-
-
-def test_a_model_trained_on_tiles_finds_what_is_too_small_for_the_whole_picture() -> None:
-    spec = TrainSpec(
-        model_id="specks",
-        preprocessing=Preprocessing(width=32, height=32, tile=64, overlap=0.25),
-        fit=FitSpec(practice=0, epochs=4, shift=1),
-    )
-    made = train([speck(number) for number in range(100)], spec)
-    assert made.metrics["test"]["balanced_accuracy"] >= 0.95
-    assert made.metrics["test"]["accuracy"]["total"] == sum(split_of(f"P{n}") == "test" for n in range(100))
-    with pytest.raises(DatasetError, match="soft labels don't go with tiles"):
-        train([speck(number) for number in range(100)], dataclasses.replace(spec, soft_labels=True))
 
 
 # ---------------------------------------------------------------- on the line
