@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import random
-import time
 from pathlib import Path
 
 from streams.archive.catalogue import Catalogue
 from streams.archive.tables import PICTURES, TABLES
+from streams.settings import Settings
 from tests.archived import archive
 from tests.broker.running import prepared
 from tests.broker.test_archive import rows
 from tests.broker.test_replay_hour import captured, inspected_live, png
-from tests.faults.workers import killed_until_done
+from tests.faults.workers import killed_when
 from tests.models_fixture import tiny_artifact, tiny_pictures
 from tests.sizes import size
 
@@ -25,6 +26,11 @@ ARCHIVE = (
 )
 
 
+def files(settings: Settings) -> set[Path]:
+    """All that is written, under whatever name."""
+    return {Path(at, name) for at, _, names in os.walk(settings.archive_dir) for name in names}
+
+
 async def test_an_archive_killed_anywhere_ends_as_undisturbed(
     bootstrap: str, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -32,15 +38,15 @@ async def test_an_archive_killed_anywhere_ends_as_undisturbed(
     settings = dataclasses.replace(made, archive_period_s=1, archive_ok_share=0.2, max_batch=8)
     pictures = [png(picture) for picture in tiny_pictures(400, 7)]
     await inspected_live(settings, tiny_artifact("m1"), [captured(n, pictures) for n in range(FRAMES)])
-    dice = random.Random(4)
-
     killed = dataclasses.replace(settings, archive=str(tmp_path / "killed"))
-    started = time.monotonic()
     await archive(settings)
-    took = time.monotonic() - started
-    delays = [1.2 + dice.random() * (took + 1) for _ in range(KILLS)]
-    kills = await asyncio.to_thread(killed_until_done, killed, ["-c", ARCHIVE], delays)
-    assert kills >= 2
+    dice, most = random.Random(4), len(files(settings)) // KILLS
+    for more in [dice.randint(1, most - 1) for _ in range(KILLS)]:  # in all fewer files than it has to write
+        before = files(killed)
+        await asyncio.to_thread(
+            killed_when, killed, ["-c", ARCHIVE], lambda before=before, more=more: len(files(killed) - before) >= more
+        )
+    await archive(killed)
     for name in (*TABLES, PICTURES):
         assert rows(killed, name) == rows(settings, name)
     with Catalogue(killed.archive_dir) as catalogue:

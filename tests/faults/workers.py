@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from streams.settings import Settings, to_environment
@@ -57,6 +59,23 @@ class WorkerProcess:
         if self._process.poll() is None:
             self._process.terminate()
         return await asyncio.to_thread(self._process.wait, timeout_s)
+
+
+def killed_when(settings: Settings, arguments: list[str], is_due: Callable[[], bool]) -> None:
+    """Runs a command and kills it as soon as it is due; fails if it ends before that."""
+    with (settings.data_dir / "killed.log").open("ab") as log:
+        environment = {**os.environ, **to_environment(settings)}
+        process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
+    try:
+        until = time.monotonic() + 120
+        while not is_due():
+            assert process.poll() is None, f"it ended before it was due to die: {process.returncode}"
+            assert time.monotonic() < until, "it was to get further within 120 s"
+            time.sleep(0.002)
+    finally:
+        process.kill()
+        status = process.wait()
+    assert status == -signal.SIGKILL, "it ended before the kill came"
 
 
 def killed_until_done(settings: Settings, arguments: list[str], delays: list[float]) -> int:
