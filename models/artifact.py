@@ -40,6 +40,7 @@ from models.artifact_files import (
     write,
 )
 from models.errors import ModelError, ModelRefusedError
+from models.heads import Head
 from models.preprocess import Preprocessing
 from schemas.records import Precision
 
@@ -49,6 +50,7 @@ _KEYS = frozenset(
     | {"any_defect_threshold"}
     | {"tolerance", "golden_labels", "metrics", "files"}
 )
+_OPTIONAL = frozenset({"novelty", "head"})  # absent where there is no bank of good parts, and where it is a softmax
 
 U8 = np.ndarray[Any, np.dtype[np.uint8]]
 F32 = np.ndarray[Any, np.dtype[np.float32]]
@@ -103,7 +105,9 @@ class Artifact:
 
     The order of `classes` is the head's order and stands nowhere else. `tolerance` is the largest absolute difference
     of a probability from the golden one that an engine of that precision may show, in any bucket and place. `int8` is
-    there just where a tolerance for INT8 is. `sha256` is that of model.json, and so of all files; empty unless saved.
+    there just where a tolerance for INT8 is. `head`: whether a picture is of one class (softmax), or may show several
+    defects (sigmoid), the good class being the first. `sha256` is that of model.json, and so of all files; empty unless
+    saved.
     """
 
     model_id: str
@@ -120,6 +124,7 @@ class Artifact:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     int8: Graph | None = None
     novelty: Novelty | None = None
+    head: Head = "softmax"
     sha256: str = ""
 
     def __post_init__(self) -> None:
@@ -208,13 +213,14 @@ def _holds_other_things(directory: Path) -> bool:
 
 def _parse_manifest(data: bytes) -> Mapping[str, Any]:
     parsed = parse_json(MANIFEST, data)
-    novel = {"novelty"} if isinstance(parsed, Mapping) and "novelty" in parsed else set[str]()
-    manifest = check_keys(MANIFEST, parsed, _KEYS | novel)
+    given = _OPTIONAL & set(parsed) if isinstance(parsed, Mapping) else set[str]()
+    manifest = check_keys(MANIFEST, parsed, _KEYS | given)
     if manifest["format"] != FORMAT:
         raise ModelRefusedError(f"{MANIFEST} has format {manifest['format']!r}; this program reads format {FORMAT}")
     files = manifest["files"]
     quantised = {INT8_GRAPH, INT8_WEIGHTS} if isinstance(files, Mapping) and INT8_GRAPH in files else set[str]()
-    check_keys(f"'files' of {MANIFEST}", files, {WEIGHTS, GOLDEN} | quantised | ({NOVELTY} if novel else set()))
+    novel = {NOVELTY} if "novelty" in given else set[str]()
+    check_keys(f"'files' of {MANIFEST}", files, {WEIGHTS, GOLDEN} | quantised | novel)
     return manifest
 
 
@@ -238,6 +244,7 @@ def _build(manifest: Mapping[str, Any], files: Mapping[str, bytes], sha256: str)
         metrics=manifest["metrics"],
         int8=Graph(files[INT8_GRAPH], files[INT8_WEIGHTS]) if INT8_GRAPH in files else None,
         novelty=_novelty(manifest["novelty"], files[NOVELTY]) if NOVELTY in files else None,
+        head=manifest.get("head", "softmax"),
         sha256=sha256,
     )
 
@@ -266,4 +273,6 @@ def _manifest_bytes(artifact: Artifact, hashes: Mapping[str, str]) -> bytes:
     if artifact.novelty:
         kept = artifact.novelty
         manifest["novelty"] = {"threshold": kept.threshold, "false_alarm": kept.false_alarm, "good": kept.good}
+    if artifact.head != "softmax":
+        manifest["head"] = artifact.head
     return (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode()

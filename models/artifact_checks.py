@@ -13,11 +13,12 @@ import torch
 
 from models.artifact_files import check_keys
 from models.errors import ModelRefusedError
+from models.heads import HEADS, Head
 from models.resnet import expected_tensors, place_channels
 from schemas.records import Precision
 
 if TYPE_CHECKING:
-    from models.artifact import Artifact, ModelClass
+    from models.artifact import F32, Artifact, ModelClass
 
 MAX_CLASSES = 1000
 MAX_TOLERANCE = 0.2  # a precision that differs by more isn't offered
@@ -30,6 +31,7 @@ def check(artifact: Artifact) -> None:
     """ModelRefusedError, naming the check, for a model that can't be."""
     check_name("model_id", artifact.model_id)
     _check_classes(artifact.classes)
+    _check_head(artifact)
     _check_numbers(artifact)
     _check_weights(artifact)
     _check_golden(artifact)
@@ -59,6 +61,13 @@ def _check_classes(classes: tuple[ModelClass, ...]) -> None:
             check_range(f"the threshold of {item.name}", item.threshold, 0.0, 1.0)
         elif item.threshold is not None:
             raise ModelRefusedError(f"the good class {item.name} has a threshold; only defects do")
+
+
+def _check_head(artifact: Artifact) -> None:
+    if artifact.head not in HEADS:
+        raise ModelRefusedError(f"unknown head {artifact.head!r:.80}; expected one of {', '.join(HEADS)}")
+    if artifact.head == "sigmoid" and artifact.defects != (False,) + (True,) * (len(artifact.classes) - 1):
+        raise ModelRefusedError("a sigmoid head takes one good class, the first; all others are defects")
 
 
 def _check_numbers(artifact: Artifact) -> None:
@@ -102,8 +111,17 @@ def _check_golden(artifact: Artifact) -> None:
             f"golden scores: expected float32 [{len(pictures)}, {len(artifact.classes)}], "
             f"came {scores.dtype} {list(scores.shape)}"
         )
-    if not np.isfinite(scores).all() or not np.allclose(scores.sum(axis=1), 1, atol=1e-3):
-        raise ModelRefusedError("golden scores must be probabilities that add up to 1")
+    if not np.isfinite(scores).all() or not _are_probabilities(scores, artifact.head):
+        wanted = "that add up to 1" if artifact.head == "softmax" else "with the good class's that of no defect"
+        raise ModelRefusedError(f"golden scores must be probabilities {wanted}")
+
+
+def _are_probabilities(scores: F32, head: Head) -> bool:
+    """Whether scores [k, classes] can be what the head gives."""
+    if head == "softmax":
+        return np.allclose(scores.sum(axis=1), 1, atol=1e-3)
+    none = (1 - scores[:, 1:]).prod(axis=1)
+    return bool((scores >= 0).all() and (scores <= 1).all()) and np.allclose(scores[:, 0], none, atol=1e-3)
 
 
 def _check_novelty(artifact: Artifact) -> None:

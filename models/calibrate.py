@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from models.artifact import F32, ModelClass
-from models.evaluate import I64
-from models.measures import Bools
+from models.evaluate import I64, Bools
+from models.heads import Head
 
 TEMPERATURES = np.geomspace(0.25, 8.0, 120)
 F64 = np.ndarray[Any, np.dtype[np.float64]]
@@ -28,6 +28,18 @@ def softmax(logits: F32, temperature: float) -> F32:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
 
 
+def sigmoid(logits: F32, temperature: float) -> F32:
+    """Each defect's probability on its own, and before them that of no defect: [n, classes], the good class first."""
+    scaled = logits[:, 1:].astype(np.float64) / temperature
+    none = np.exp(-np.logaddexp(0, scaled).sum(axis=1, keepdims=True))
+    return np.asarray(np.concatenate((none, np.exp(-np.logaddexp(0, -scaled))), axis=1), np.float32)
+
+
+def probabilities(logits: F32, temperature: float, head: Head) -> F32:
+    """What a head makes of logits, [n, classes]; `heads.probabilities` in numpy."""
+    return softmax(logits, temperature) if head == "softmax" else sigmoid(logits, temperature)
+
+
 def fit_temperature(logits: F32, labels: I64, weights: F32 | None = None) -> float:
     """The temperature with the least log loss (Guo et al. 2017), from a geometric grid of 120 steps.
 
@@ -37,6 +49,22 @@ def fit_temperature(logits: F32, labels: I64, weights: F32 | None = None) -> flo
     def log_loss(temperature: float) -> float:
         picked = softmax(logits, temperature)[np.arange(len(labels)), labels]
         return float(np.average(-np.log(np.maximum(picked, 1e-12)), weights=weights))
+
+    return float(min(TEMPERATURES, key=log_loss))
+
+
+def fit_temperature_of_each(logits: F32, shown: F32, weights: F32 | None = None) -> float:
+    """The same for a sigmoid head, by the binary log loss of each defect, the mean over all that is known.
+
+    `shown` [n, classes]: 1 for what a picture shows, 0 for what it doesn't, NaN for what nobody knows.
+    """
+    truth, margins = shown[:, 1:].astype(np.float64), logits[:, 1:].astype(np.float64)
+    each = np.ones(len(logits)) if weights is None else weights
+    counted = np.where(np.isnan(truth), 0, each[:, None])
+
+    def log_loss(temperature: float) -> float:
+        scaled = margins / temperature
+        return float(np.average(np.logaddexp(0, scaled) - np.nan_to_num(truth) * scaled, weights=counted))
 
     return float(min(TEMPERATURES, key=log_loss))
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 
 I64 = np.ndarray[Any, np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Truths = I64 | Bools
+"""What n pictures are: the class of each, int64 [n], or, for a model that may say several, all labels of each, bool [n,
+classes], the good class being that of no defect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Rate:
 class Evaluation:
     """Figures over labelled pictures; UNSURE is left out: whatever is not NG counts as passed.
 
-    `accuracy` is of good against bad, `class_accuracy` of the class with the highest score.
+    `accuracy` is of good against bad, `class_accuracy` of the class with the highest score: it is one of the picture's.
     """
 
     accuracy: Rate
@@ -84,9 +88,18 @@ def any_defect(scores: F32, classes: Sequence[ModelClass]) -> F32:
     return np.asarray(scores[:, [c.role == "defect" for c in classes]].sum(axis=1).clip(max=1), np.float32)
 
 
-def rejected(
-    scores: F32, classes: Sequence[ModelClass], any_defect_threshold: float | None = None
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def every_label(truths: Truths, classes: int) -> Bools:
+    """Whether each picture has each label, [n, classes]."""
+    return truths if truths.ndim == 2 else np.eye(classes, dtype=np.bool_)[truths]  # type: ignore[return-value]
+
+
+def is_bad(truths: Truths, classes: Sequence[ModelClass]) -> Bools:
+    """Whether each picture has a label that is a defect, [n]."""
+    defects = [c.role == "defect" for c in classes]
+    return np.asarray(every_label(truths, len(classes))[:, defects].any(axis=1))
+
+
+def rejected(scores: F32, classes: Sequence[ModelClass], any_defect_threshold: float | None = None) -> Bools:
     """NG or not for probabilities [n, classes]: a defect, or all of them together, reaches its threshold. Shape [n]."""
     thresholds = np.array([math.inf if c.threshold is None else c.threshold for c in classes])
     limit = np.float64(math.inf if any_defect_threshold is None else any_defect_threshold)  # as inspection compares
@@ -95,18 +108,18 @@ def rejected(
 
 
 def evaluate(
-    scores: F32, labels: I64, classes: Sequence[ModelClass], any_defect_threshold: float | None = None
+    scores: F32, labels: Truths, classes: Sequence[ModelClass], any_defect_threshold: float | None = None
 ) -> Evaluation:
-    """Probabilities [n, classes] against true classes [n], by the classes' own thresholds."""
+    """Probabilities [n, classes] against what n pictures are, by the classes' own thresholds."""
     if scores.shape != (len(labels), len(classes)):
         raise ValueError(f"scores must be [{len(labels)}, {len(classes)}], came {list(scores.shape)}")
-    bad = np.array([c.role == "defect" for c in classes])[labels]
+    bad, every = is_bad(labels, classes), every_label(labels, len(classes))
     ng = rejected(scores, classes, any_defect_threshold)
     escape, overkill = rate(int((bad & ~ng).sum()), int(bad.sum())), rate(int((~bad & ng).sum()), int((~bad).sum()))
     defined = escape.value is not None and overkill.value is not None
     return Evaluation(
         accuracy=rate(int((bad == ng).sum()), len(labels)),
-        class_accuracy=rate(int((scores.argmax(axis=1) == labels).sum()), len(labels)) if len(labels) else rate(0, 0),
+        class_accuracy=rate(int(every[np.arange(len(labels)), scores.argmax(axis=1)].sum()), len(labels)),
         balanced_accuracy=1 - ((escape.value or 0.0) + (overkill.value or 0.0)) / 2 if defined else None,
         escape=escape,
         overkill=overkill,

@@ -12,28 +12,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.evaluate import Evaluation, Rate, any_defect, evaluate, rate, rejected
-from models.measures import Calibration, Ranking, calibration, confusion, ranking
+from models.evaluate import Evaluation, Rate, any_defect, evaluate, every_label, is_bad, rate, rejected
+from models.measures import Calibration, Figure, Ranking, auroc, calibration, confusion, ranking
 
 if TYPE_CHECKING:
     from models.artifact import F32, Artifact, ModelClass
-    from models.evaluate import I64
+    from models.evaluate import Bools, Truths
 
 MOST_SLICES = 50  # of one kind, the largest
 
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """One class: `rejected` of its parts were NG, and for `recognised` its own score was the highest."""
+    """One class: `rejected` of its parts were NG, and for `recognised` its own score was the highest.
+
+    A part with several labels counts in each of their classes, and there the others are no rivals. `auroc` is the
+    chance that a part of the class has a higher score for it than one that is not.
+    """
 
     name: str
     role: str
     rejected: Rate
     recognised: Rate
+    auroc: Figure
 
     def to_json(self) -> dict[str, Any]:
         rates = {"rejected": self.rejected.to_json(), "recognised": self.recognised.to_json()}
-        return {"name": self.name, "role": self.role, **rates}
+        return {"name": self.name, "role": self.role, **rates, "auroc": self.auroc.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,28 +119,31 @@ def rule_of(artifact: Artifact) -> Rule:
     return Rule(artifact.classes, artifact.any_defect_threshold, artifact.unsure_band)
 
 
-def examine(scores: F32, labels: I64, rule: Rule, known: Mapping[str, Sequence[str]] | None = None) -> Examination:
-    """Of probabilities [n, classes] and true classes [n]; `known` gives a value a picture by what it is about."""
+def examine(scores: F32, labels: Truths, rule: Rule, known: Mapping[str, Sequence[str]] | None = None) -> Examination:
+    """Of probabilities [n, classes] and what n pictures are; `known` gives a value a picture by what it is about."""
     classes, limit = rule.classes, rule.any_defect_threshold
-    bad, together = _bad(labels, classes), any_defect(scores, classes)
+    bad, together, counts = is_bad(labels, classes), any_defect(scores, classes), confusion(scores, labels).tolist()
     ng = rejected(scores, classes, limit)
     escapes, overkills = np.flatnonzero(bad & ~ng), np.flatnonzero(~bad & ng)
     return Examination(
-        classes=tuple(_of_class(index, scores, labels, ng, item) for index, item in enumerate(classes)),
+        classes=tuple(
+            _of_class(item, scores[:, index], every_label(labels, len(classes))[:, index], ng, counts[index][index])
+            for index, item in enumerate(classes)
+        ),
         decided=evaluate(scores, labels, classes, limit),
         unsure=rate(int((outcomes(scores, rule) == "UNSURE").sum()), len(labels)),
         ranking=ranking(together, bad),
         calibration=calibration(scores, labels),
-        confusion=tuple(map(tuple, confusion(scores, labels).tolist())),
+        confusion=tuple(map(tuple, counts)),
         slices=tuple(s for by, values in (known or {}).items() for s in _slices(by, values, scores, labels, rule)),
         escapes=tuple(escapes[np.argsort(together[escapes], kind="stable")].tolist()),
         overkills=tuple(overkills[np.argsort(-together[overkills], kind="stable")].tolist()),
     )
 
 
-def novel_figures(novelty: F32, labels: I64, rule: Rule, threshold: float) -> NovelFigures:
-    """Of the novelty [n] of pictures with true classes [n], and the threshold that the model states."""
-    bad, novel = _bad(labels, rule.classes), novelty > threshold
+def novel_figures(novelty: F32, labels: Truths, rule: Rule, threshold: float) -> NovelFigures:
+    """Of the novelty [n] of n pictures, what they are, and the threshold that the model states."""
+    bad, novel = is_bad(labels, rule.classes), novelty > threshold
     return NovelFigures(
         ranking=ranking(novelty, bad),
         false_alarms=rate(int((novel & ~bad).sum()), int((~bad).sum())),
@@ -149,28 +157,22 @@ def outcomes(scores: F32, rule: Rule) -> np.ndarray[Any, np.dtype[np.str_]]:
     return np.where(ng, "NG", np.where(_nearly(scores, rule), "UNSURE", "OK"))
 
 
-def _bad(labels: I64, classes: Sequence[ModelClass]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return np.asarray(np.array([item.role == "defect" for item in classes])[labels], np.bool_)
-
-
-def _nearly(scores: F32, rule: Rule) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _nearly(scores: F32, rule: Rule) -> Bools:
     """Whether a part comes within the unsure band of any threshold, as `inspection.decide.judge` has it."""
     limits = np.array([np.inf if c.threshold is None else c.threshold for c in rule.classes]) - rule.unsure_band
     limit = np.float64(np.inf if rule.any_defect_threshold is None else rule.any_defect_threshold - rule.unsure_band)
     return np.asarray((scores >= limits).any(axis=1) | (any_defect(scores, rule.classes) >= limit), np.bool_)
 
 
-def _of_class(
-    index: int, scores: F32, labels: I64, ng: np.ndarray[Any, np.dtype[np.bool_]], item: ModelClass
-) -> ClassFigures:
-    its = labels == index
-    highest = scores[its].argmax(axis=1) == index
+def _of_class(item: ModelClass, scores: F32, its: Bools, ng: Bools, recognised: int) -> ClassFigures:
+    """`scores` of the class and `its` parts, [n]."""
+    total = int(its.sum())
     return ClassFigures(
-        item.name, item.role, rate(int(ng[its].sum()), int(its.sum())), rate(int(highest.sum()), int(its.sum()))
+        item.name, item.role, rate(int(ng[its].sum()), total), rate(recognised, total), auroc(scores, its)
     )
 
 
-def _slices(by: str, values: Sequence[str], scores: F32, labels: I64, rule: Rule) -> list[Slice]:
+def _slices(by: str, values: Sequence[str], scores: F32, labels: Truths, rule: Rule) -> list[Slice]:
     """By value, the largest first; nothing where all parts have the same."""
     if len(values) != len(labels):
         raise ValueError(f"{len(values)} values of {by} for {len(labels)} pictures")
@@ -183,7 +185,7 @@ def _slices(by: str, values: Sequence[str], scores: F32, labels: I64, rule: Rule
             by,
             str(names[place]),
             evaluate(scores[places == place], labels[places == place], rule.classes, rule.any_defect_threshold),
-            ranking(any_defect(scores[places == place], rule.classes), _bad(labels[places == place], rule.classes)),
+            ranking(any_defect(scores[places == place], rule.classes), is_bad(labels[places == place], rule.classes)),
         )
         for place in largest.tolist()
     ]

@@ -91,12 +91,13 @@ def _strongest(classifier: Classifier, views: U8, index: int) -> int:
 def _evidence(classifier: Classifier, picture: Tensor, index: int) -> Tensor:
     """uint8 [1, h, w, 3] to [1, 1, h/32, w/32]: the last stage's channels by their weight for the class, ReLU, to 1.
 
-    An ensemble's is the sum of its networks'.
+    An ensemble's is the sum of its networks'. For the good class of a sigmoid speaks what speaks against the defects.
     """
     evidence = torch.zeros(())
     for network in members_of(classifier.network):
         features = stages(network, classifier.normalised(picture))[-1]
-        weights = network.fc.weight[index]  # type: ignore[union-attr, index]
+        rows = network.fc.weight  # type: ignore[union-attr]
+        weights = -rows[1:].sum(dim=0) if index == 0 and classifier.head == "sigmoid" else rows[index]  # type: ignore[index]
         evidence = evidence + torch.einsum("nchw,c->nhw", features, weights).relu()[:, None]
     peak = evidence.amax()
     return evidence / peak if peak > 0 else evidence

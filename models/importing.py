@@ -26,6 +26,7 @@ from schemas.records import Precision
 
 _NEEDED = frozenset({"model_id", "arch", "classes", "preprocessing"})
 _OPTIONAL: Mapping[str, Any] = {
+    "head": "softmax",
     "temperature": 1.0,
     "unsure_band": 0.05,
     "any_defect_threshold": None,
@@ -45,6 +46,7 @@ def imported(weights: Path, description: Path, golden: Path, at: datetime) -> Ar
         return Artifact(
             model_id=told["model_id"],
             arch=told["arch"],
+            head=told["head"],
             classes=tuple(
                 ModelClass(**check_keys("a class", item, {"name", "role", "threshold"})) for item in told["classes"]
             ),

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.evaluate import Rate, rate
+from models.evaluate import Bools, Rate, Truths, every_label, rate
 
 if TYPE_CHECKING:
     from models.artifact import F32
     from models.evaluate import I64
 
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
 BINS = 15  # of the reliability plot, as Guo et al. 2017 have them
 ONE_KIND = "good and bad parts are needed, all that came are {}"
 
@@ -70,7 +69,10 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Parts whose highest probability lies in [low, high): what was claimed on average, and how often it was right."""
+    """Parts whose highest probability lies in [low, high): what was claimed on average, and how often it was right.
+
+    Of a model that may say several: pairs of a part and a defect, by the defect's probability.
+    """
 
     low: float
     high: float
@@ -86,7 +88,8 @@ class Calibration:
     """Whether probabilities are what they claim.
 
     `ece` is the expected calibration error (Guo et al. 2017), the mean of |claimed - right| over bins, weighted by
-    their parts; `brier` the mean squared distance from the truth over all classes (Brier 1950), 0 to 2.
+    their parts; `brier` the mean squared distance from the truth over all classes (Brier 1950), 0 to 2. Of a model that
+    may say several, both are over pairs of a part and a defect, each a forecast of its own: 0 to 1.
     """
 
     ece: Figure
@@ -103,13 +106,22 @@ def ranking(bad_scores: F32, bad: Bools) -> Ranking:
     if why := _one_kind(bad):
         nothing = Figure(None, why)
         return Ranking(nothing, nothing, zero_escape(bad_scores, bad))
-    from sklearn.metrics import average_precision_score, roc_auc_score  # a second of start-up
+    from sklearn.metrics import average_precision_score  # a second of start-up
 
     return Ranking(
-        auroc=Figure(float(roc_auc_score(bad, bad_scores))),
+        auroc=auroc(bad_scores, bad),
         auprc=Figure(float(average_precision_score(bad, bad_scores))),
         zero_escape=zero_escape(bad_scores, bad),
     )
+
+
+def auroc(scores: F32, its: Bools) -> Figure:
+    """The chance that a part of a kind scores above one of no such kind, of scores [n] and truths [n]."""
+    if not 0 < its.sum() < len(its):
+        return Figure(None, "parts of it and others are needed")
+    from sklearn.metrics import roc_auc_score  # a second of start-up
+
+    return Figure(float(roc_auc_score(its, scores)))
 
 
 def zero_escape(bad_scores: F32, bad: Bools) -> ZeroEscape:
@@ -125,33 +137,48 @@ def zero_escape(bad_scores: F32, bad: Bools) -> ZeroEscape:
     )
 
 
-def calibration(scores: F32, labels: I64) -> Calibration:
-    """Of probabilities [n, classes] and true classes [n]."""
+def calibration(scores: F32, labels: Truths) -> Calibration:
+    """Of probabilities [n, classes] and what n parts are."""
     _same_length(scores, labels)
     if not len(labels):
         nothing = Figure(None, "there are no parts")
         return Calibration(nothing, nothing, ())
-    highest, right = scores.max(axis=1), scores.argmax(axis=1) == labels
-    places = np.minimum((highest * BINS).astype(np.int64), BINS - 1)
-    bins = tuple(
+    every = every_label(labels, scores.shape[1])
+    distances = (scores - every.astype(np.float64)) ** 2
+    if labels.ndim == 2:
+        bins, brier = _bins(scores[:, 1:].ravel(), every[:, 1:].ravel()), distances[:, 1:].mean()
+    else:
+        bins, brier = _bins(scores.max(axis=1), scores.argmax(axis=1) == labels), distances.sum(axis=1).mean()
+    ece = sum(b.right.total * abs(b.claimed - (b.right.value or 0.0)) for b in bins) / sum(b.right.total for b in bins)
+    return Calibration(Figure(ece), Figure(float(brier)), bins)
+
+
+def _bins(claimed: F32, right: Bools) -> tuple[Bin, ...]:
+    places = np.minimum((claimed * BINS).astype(np.int64), BINS - 1)
+    return tuple(
         Bin(
             place / BINS,
             (place + 1) / BINS,
-            float(highest[places == place].mean()),
+            float(claimed[places == place].mean()),
             rate(int(right[places == place].sum()), int((places == place).sum())),
         )
         for place in np.unique(places).tolist()
     )
-    ece = sum(b.right.total * abs(b.claimed - (b.right.value or 0.0)) for b in bins) / len(labels)
-    truth = np.eye(scores.shape[1], dtype=np.float64)[labels]
-    return Calibration(Figure(ece), Figure(float(((scores - truth) ** 2).sum(axis=1).mean())), bins)
 
 
-def confusion(scores: F32, labels: I64) -> I64:
-    """Counts [true class, class of the highest score]."""
+def confusion(scores: F32, labels: Truths) -> I64:
+    """Counts [true class, class of the highest score].
+
+    A part counts under each of its labels, and for each the others are no rivals: a scratch and a dent that are both
+    seen are taken for what they are.
+    """
     _same_length(scores, labels)
     classes = scores.shape[1]
-    counts = np.bincount(labels * classes + scores.argmax(axis=1), minlength=classes * classes)
+    every = every_label(labels, classes)
+    parts, theirs = np.nonzero(every)
+    rivals = np.where(every, -np.inf, scores)[parts]
+    rivals[np.arange(len(parts)), theirs] = scores[parts, theirs]
+    counts = np.bincount(theirs * classes + rivals.argmax(axis=1), minlength=classes * classes)
     return np.asarray(counts.reshape(classes, classes), np.int64)
 
 

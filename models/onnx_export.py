@@ -1,8 +1,8 @@
 """A model as ONNX, for whoever runs it elsewhere: pictures in, probabilities out, and a description of all else in it.
 
 Place in the flow: `lineside models export`. Everything that our engines compute is in the graph: scaling, network,
-temperature, softmax, and the novelty of models that have a bank of good parts. It is proven by the model's golden
-vectors, run by OpenVINO, before it is given away. Needs the extra `onnx`. Knows no stream.
+temperature, head (softmax or sigmoid), and the novelty of models that have a bank of good parts. It is proven by the
+model's golden vectors, run by OpenVINO, before it is given away. Needs the extra `onnx`. Knows no stream.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ def _described(data: bytes, artifact: Artifact) -> bytes:
         "model_id": artifact.model_id,
         "model_sha256": artifact.sha256,
         "arch": artifact.arch,
+        "head": artifact.head,
         "classes": [asdict(item) for item in artifact.classes],
         "any_defect_threshold": artifact.any_defect_threshold,
         "unsure_band": artifact.unsure_band,

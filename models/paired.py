@@ -10,10 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from models.artifact import F32
-from models.evaluate import I64, Evaluation, any_defect, evaluate
+from models.evaluate import Evaluation, Truths, any_defect, evaluate, is_bad
 from models.examination import Rule, outcomes
 from models.measures import Ranking, mcnemar, ranking
 
@@ -52,10 +50,10 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What one model says of n pictures: probabilities [n, classes], its own indices of true classes [n], its rule."""
+    """What one model says of n pictures: probabilities [n, classes], what they are in its own classes, its rule."""
 
     scores: F32
-    labels: I64
+    labels: Truths
     rule: Rule
 
 
@@ -66,7 +64,7 @@ def paired(a: Judged, b: Judged) -> Paired:
     """
     if len(a.labels) != len(b.labels):
         raise ValueError(f"{len(a.labels)} pictures against {len(b.labels)}")
-    bad, bad_b = (np.array([item.role == "defect" for item in one.rule.classes])[one.labels] for one in (a, b))
+    bad, bad_b = (is_bad(one.labels, one.rule.classes) for one in (a, b))
     if (bad != bad_b).any():
         raise ValueError("a label is a defect for one model and good for the other")
     ng_a, ng_b = (outcomes(one.scores, one.rule) == "NG" for one in (a, b))

@@ -13,7 +13,7 @@ import numpy as np
 
 from models.artifact import F32
 from models.errors import ModelRefusedError
-from models.evaluate import I64, Evaluation, Rate, evaluate, rate
+from models.evaluate import Evaluation, Rate, Truths, evaluate, is_bad, rate
 from models.examination import Rule, outcomes
 
 
@@ -45,10 +45,10 @@ class Parity:
         }
 
 
-def parity(parent: F32, form: F32, labels: I64, rule: Rule) -> Parity:
-    """Of the probabilities [n, classes] that parent and form give n pictures with true classes [n]; n at least 1."""
+def parity(parent: F32, form: F32, labels: Truths, rule: Rule) -> Parity:
+    """Of the probabilities [n, classes] that parent and form give n pictures, and what they are; n at least 1."""
     before, after = outcomes(parent, rule), outcomes(form, rule)
-    bad = np.array([item.role == "defect" for item in rule.classes])[labels]
+    bad = is_bad(labels, rule.classes)
     was_ng, is_ng = before == "NG", after == "NG"
     difference = np.abs(parent.astype(np.float64) - form)
     return Parity(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, normalize
 
+from models.heads import Head
 from models.resnet import Classifier, stages
 
 
@@ -20,10 +21,16 @@ class NovelClassifier(Classifier):
     """uint8 [n, h, w, 3] to float32 [n, classes + 1]: a classifier's probabilities, and the novelty, 0 to 2."""
 
     def __init__(
-        self, network: nn.Module, mean: Sequence[float], std: Sequence[float], temperature: float, bank: Tensor
+        self,
+        network: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        temperature: float,
+        head: Head,
+        bank: Tensor,
     ) -> None:
         """`bank` float32 [m, c], else as `Classifier`."""
-        super().__init__(network, mean, std, temperature)
+        super().__init__(network, mean, std, temperature, head)
         self.register_buffer("bank", bank.T.contiguous())  # [c, m]
         self.bank: Tensor
 
@@ -32,8 +39,7 @@ class NovelClassifier(Classifier):
         found = stages(self.network, self.normalised(pictures))
         pooled = self.network.avgpool(found[-1]).flatten(1)  # type: ignore[operator]
         logits = self.network.fc(pooled).float()  # type: ignore[operator]
-        probabilities = torch.softmax(logits / self.temperature, dim=1)
-        return torch.cat((probabilities, farthest(places(found), self.bank)[:, None]), dim=1)
+        return torch.cat((self.probabilities(logits), farthest(places(found), self.bank)[:, None]), dim=1)
 
 
 def places(found: tuple[Tensor, ...]) -> Tensor:

@@ -19,9 +19,10 @@ import numpy as np
 
 from models.artifact import F32, U8, Artifact, Graph
 from models.artifact_checks import MAX_TOLERANCE
-from models.calibrate import softmax
+from models.calibrate import probabilities
 from models.engines.openvino_engine import converted, kept
 from models.errors import ModelError, ModelRefusedError
+from models.heads import Head
 from schemas.records import Precision
 
 LEAST_TOLERANCE = 0.02
@@ -85,7 +86,7 @@ def _graph(artifact: Artifact, calibration: U8, check: tuple[U8, F32], most_diff
             converted(artifact, logits_only=True),
             calibration_dataset=nncf.Dataset(range(len(calibration)), lambda index: calibration[index][None]),
             validation_dataset=nncf.Dataset(range(len(pictures)), lambda index: pictures[index][None]),
-            validation_fn=_closeness(pictures, wanted, artifact.temperature),
+            validation_fn=_closeness(pictures, wanted, artifact.temperature, artifact.head),
             max_drop=most_difference,
             drop_type=nncf.DropType.ABSOLUTE,
             preset=nncf.QuantizationPreset.MIXED,
@@ -95,7 +96,9 @@ def _graph(artifact: Artifact, calibration: U8, check: tuple[U8, F32], most_diff
     return kept(model)
 
 
-def _closeness(pictures: U8, wanted: F32, temperature: float) -> Callable[[Any, Iterable[int]], tuple[float, Any]]:
+def _closeness(
+    pictures: U8, wanted: F32, temperature: float, head: Head
+) -> Callable[[Any, Iterable[int]], tuple[float, Any]]:
     """What NNCF must not lose: 1 - the largest difference of a class's probability, a picture and in the mean."""
 
     def closeness(compiled: Any, places: Iterable[int]) -> tuple[float, list[float]]:
@@ -103,7 +106,7 @@ def _closeness(pictures: U8, wanted: F32, temperature: float) -> Callable[[Any, 
         found: list[float] = []
         for start in range(0, len(which), _BATCH):
             some = which[start : start + _BATCH]
-            came = softmax(np.asarray(compiled(pictures[some])[0], np.float32), temperature)
+            came = probabilities(np.asarray(compiled(pictures[some])[0], np.float32), temperature, head)
             found += (1 - np.abs(came - wanted[some]).max(axis=1)).tolist()
         return float(np.mean(found)), found
 

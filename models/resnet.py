@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from models.errors import ModelRefusedError
+from models.heads import Head, mean_of_sigmoids, probabilities
 from models.quick_torchvision import torchvision
 from schemas.records import Precision
 
@@ -71,20 +72,20 @@ def place_channels(arch: str) -> int:
     return width // 4 + width // 2
 
 
-def network_of(arch: str, classes: int, weights: dict[str, Tensor]) -> nn.Module:
+def network_of(arch: str, classes: int, weights: dict[str, Tensor], head: Head = "softmax") -> nn.Module:
     """A ResNet of these very tensors, which it shares: whoever changes them changes its answers.
 
     ModelRefusedError for an unknown architecture, RuntimeError for weights of another one.
     """
-    network = _empty_network(arch, classes)
+    network = _empty_network(arch, classes, head)
     network.load_state_dict(weights, strict=True, assign=True)
     return network
 
 
-def _empty_network(arch: str, classes: int) -> nn.Module:
+def _empty_network(arch: str, classes: int, head: Head = "softmax") -> nn.Module:
     with torch.device("meta"), _NothingDrawn():
         members = [build_network(name, classes) for name in architectures(arch)]
-        return members[0] if len(members) == 1 else Ensemble(members)
+        return members[0] if len(members) == 1 else Ensemble(members, head)
 
 
 class _NothingDrawn(TorchFunctionMode):
@@ -117,18 +118,20 @@ def half_precision_limits(in_bfloat16: float) -> dict[Precision, float]:
 class Ensemble(nn.Module):
     """Several networks as one: the mean of their probabilities, each at its own temperature, given as logits."""
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    def __init__(self, members: Sequence[nn.Module], head: Head = "softmax") -> None:
+        """`head`: what the members' logits mean, and those of the whole."""
         super().__init__()
+        self.head = head
         self.members = nn.ModuleList(members)
         self.register_buffer("temperatures", torch.ones(len(members)))
         self.temperatures: Tensor
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """float32 [n, 3, h, w], normalised, to the logarithms of probabilities [n, classes]."""
-        told = [
-            (member(inputs).float() / self.temperatures[place]).log_softmax(dim=1)
-            for place, member in enumerate(self.members)
-        ]
+        """float32 [n, 3, h, w], normalised, to the logarithms of probabilities [n, classes]; a sigmoid's to logits."""
+        scaled = [member(inputs).float() / self.temperatures[place] for place, member in enumerate(self.members)]
+        if self.head == "sigmoid":
+            return mean_of_sigmoids(torch.stack(scaled))
+        told = [logits.log_softmax(dim=1) for logits in scaled]
         return torch.logsumexp(torch.stack(told), dim=0) - math.log(len(told))
 
 
@@ -148,16 +151,24 @@ def stages(network: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
 
 
 class Classifier(nn.Module):
-    """uint8 [n, h, w, 3] to float32 probabilities [n, classes]: normalise, network, temperature, softmax.
+    """uint8 [n, h, w, 3] to float32 probabilities [n, classes]: normalise, network, temperature, head.
 
     Temperature divides the logits (Guo et al. 2017, "On Calibration of Modern Neural Networks").
     """
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float], temperature: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        temperature: float,
+        head: Head = "softmax",
+    ) -> None:
         """`mean` and `std` are per channel, of pictures scaled to 0..1."""
         super().__init__()
         self.network = network
         self.temperature = temperature
+        self.head: Head = head
         self.register_buffer("scale", 1 / (255 * torch.tensor(list(std)).view(1, 3, 1, 1)))
         self.register_buffer("shift", -(torch.tensor(list(mean)) / torch.tensor(list(std))).view(1, 3, 1, 1))
         self.scale: Tensor
@@ -165,10 +176,14 @@ class Classifier(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class."""
-        return torch.softmax(self.logits(pictures) / self.temperature, dim=1)
+        return self.probabilities(self.logits(pictures))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits float32 [n, classes] to what the head makes of them at this temperature."""
+        return probabilities(logits / self.temperature, self.head)
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """uint8 [n, h, w, 3] to float32 [n, classes], before temperature and softmax."""
+        """uint8 [n, h, w, 3] to float32 [n, classes], before temperature and head."""
         logits: Tensor = self.network(self.normalised(pictures))
         return logits.float()
 

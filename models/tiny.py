@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, Golden, ModelClass
+from models.heads import Head
 from models.preprocess import Preprocessing
 from models.resnet import Classifier, build_network
 from schemas.records import Precision
@@ -26,6 +27,7 @@ def tiny_artifact(
     seed: int = 0,
     threshold: float = 0.5,
     unsure_band: float = 0.1,
+    head: Head = "softmax",
 ) -> Artifact:
     """A valid artifact whose scores differ from picture to picture. The first class is good, the others are defects.
 
@@ -36,7 +38,7 @@ def tiny_artifact(
         network = build_network("resnet18", len(class_names))
     spec = Preprocessing(width=TINY_SIDE, height=TINY_SIDE)
     pictures = tiny_pictures(8, seed)
-    classifier = Classifier(network, spec.mean, spec.std, 1.0)
+    classifier = Classifier(network, spec.mean, spec.std, 1.0, head)
     _spread_scores(classifier, tiny_pictures(64, seed))
     with torch.inference_mode():
         scores = classifier(torch.from_numpy(pictures)).numpy()
@@ -53,6 +55,7 @@ def tiny_artifact(
         weights={name: value.detach().clone() for name, value in network.state_dict().items()},
         golden=Golden(pictures, scores),
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        head=head,
     )
 
 

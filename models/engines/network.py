@@ -11,9 +11,9 @@ from models.resnet import Classifier, network_of
 
 def frozen_classifier(artifact: Artifact) -> Classifier:
     """The artifact's classifier in float32 on the CPU, in evaluation mode, without gradients; it shares its weights."""
-    network = network_of(artifact.arch, len(artifact.classes), dict(artifact.weights))
+    network = network_of(artifact.arch, len(artifact.classes), dict(artifact.weights), artifact.head)
     spec = artifact.preprocessing
-    classifier = Classifier(network, spec.mean, spec.std, artifact.temperature)
+    classifier = Classifier(network, spec.mean, spec.std, artifact.temperature, artifact.head)
     classifier.eval().requires_grad_(False)
     return classifier
 
@@ -24,7 +24,7 @@ def serving_network(artifact: Artifact) -> Classifier:
     if artifact.novelty is None:
         return classifier
     bank = artifact.novelty.bank
-    novel = NovelClassifier(classifier.network, spec.mean, spec.std, artifact.temperature, bank)
+    novel = NovelClassifier(classifier.network, spec.mean, spec.std, artifact.temperature, artifact.head, bank)
     novel.eval().requires_grad_(False)
     return novel
 

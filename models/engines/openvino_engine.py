@@ -26,6 +26,7 @@ from models.artifact import Artifact, Graph  # noqa: E402
 from models.engines.base import F32, U8, PooledEngine  # noqa: E402
 from models.engines.network import Logits, frozen_classifier, serving_network  # noqa: E402
 from models.errors import ModelRefusedError  # noqa: E402
+from models.heads import Head  # noqa: E402
 from schemas.records import Precision  # noqa: E402
 
 DEVICE = "openvino:CPU"
@@ -109,7 +110,7 @@ def kept(model: Any) -> Graph:
 
 
 def _quantised(core: Any, artifact: Artifact) -> Any:
-    """The artifact's int8 graph with temperature and softmax behind it.
+    """The artifact's int8 graph with temperature and head behind it.
 
     ModelRefusedError where it is no graph, or not one from such pictures to such logits.
     """
@@ -129,4 +130,14 @@ def _quantised(core: Any, artifact: Artifact) -> Any:
         raise ModelRefusedError(f"{artifact.model_id}: int8.xml must take and give {wanted}; it has {came}")
     logits = model.get_results()[0].input_value(0)
     scaled = ops.divide(logits, np.float32(artifact.temperature))
-    return openvino.Model([ops.softmax(scaled, 1)], model.get_parameters(), artifact.model_id)
+    return openvino.Model([_headed(scaled, artifact.head)], model.get_parameters(), artifact.model_id)
+
+
+def _headed(scaled: Any, head: Head) -> Any:
+    """`heads.probabilities` in OpenVINO's operators."""
+    if head == "softmax":
+        return ops.softmax(scaled, 1)
+    first, end, step, axis = (np.array([number], np.int64) for number in (1, np.iinfo(np.int64).max, 1, 1))
+    defects = ops.slice(scaled, first, end, step, axis)
+    none = ops.reduce_prod(ops.sigmoid(ops.negative(defects)), axis, keep_dims=True)
+    return ops.concat([none, ops.sigmoid(defects)], 1)

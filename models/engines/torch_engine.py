@@ -56,7 +56,7 @@ def prepared_model(artifact: Artifact, device: torch.device, dtype: torch.dtype)
     classifier = serving_network(artifact)
     for network in members_of(classifier.network):
         _fold_batch_norms(network)
-    classifier.network.to(dtype)  # and no more: normalisation and softmax stay in float32
+    classifier.network.to(dtype)  # and no more: normalisation and head stay in float32
     return classifier.to(device).to(memory_format=torch.channels_last)
 
 
