@@ -12,19 +12,20 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from models.errors import DatasetError
-from models.marks import shown_in, to_learn_from
+from models.marks import all_shown_in, shown_in, to_learn_from
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, Seen, load_views
 from models.views import combined
 
 if TYPE_CHECKING:
     from models.artifact import F32, U8
     from models.dataset_rows import Box
-    from models.evaluate import I64
+    from models.evaluate import I64, Bools, Truths
+    from models.heads import Head
 
 UNKNOWN = "unknown"
 """The one defect class of a model that was made of good parts alone: whatever is no good part."""
@@ -40,7 +41,8 @@ class Example:
 
     `known` is what else is known of it, such as its line: reports show figures by it, training knows nothing of it.
     `probability` of a defect is what experts say who don't agree, 0 to 1: labels may be as soft as they are. `boxes`
-    are where its defects are, if anybody marked them: models that look at tiles learn from those that hold one.
+    are where its defects are, if anybody marked them: models that look at tiles learn from those that hold one. `also`:
+    labels of a bad picture beside its own, for models that may say several.
     """
 
     image: EncodedImage
@@ -50,15 +52,23 @@ class Example:
     known: Mapping[str, str] = field(default_factory=dict)
     probability: float | None = None
     boxes: tuple[Box, ...] = ()
+    also: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All that it shows, its own label first."""
+        return (self.label, *self.also)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictures:
     """A split in memory: what the network sees, uint8 [m, h, w, 3], and indices into the class order, int64 [n].
 
-    `soft`: what each picture may be, by experts or a teacher, float32 [n, classes] that add up to 1 each. Where the
-    network looks at more than one view of a picture, `counts` has their number for each, int64 [n], and `views` what
-    each view shows, int64 [m], NOT_SURE where that is not known; else m is n and both are None.
+    `soft`: what to learn in place of labels, float32 [n, classes]: what each picture may be, by experts or a teacher,
+    or all that it shows (`losses.several`). Where the network looks at more than one view of a picture, `counts` has
+    their number for each, int64 [n], and `views` what each view shows, int64 [m], NOT_SURE where that is not known;
+    else m is n and both are None. `every`: all labels of each picture, bool [n, classes], the good class the first;
+    `every_view`: all that each view shows, float32 [m, classes], NaN where that is not known.
     """
 
     pictures: U8
@@ -66,6 +76,21 @@ class Pictures:
     soft: F32 | None = None
     counts: I64 | None = None
     views: I64 | None = None
+    every: Bools | None = None
+    every_view: F32 | None = None
+
+    @property
+    def shown(self) -> F32:
+        """All that the network is shown, by picture or view: 1, 0, or NaN where nobody knows; float32 [m, classes]."""
+        if self.every_view is not None:
+            return self.every_view
+        if self.every is None:
+            raise ValueError("nobody has said all that these pictures show")
+        return self.every.astype(np.float32)
+
+    def truths(self, head: Head) -> Truths:
+        """What a model with this head is measured by: the pictures' classes, or all labels of each."""
+        return self.labels if head == "softmax" or self.every is None else self.every
 
     def combined(self, rows: F32, defects: Sequence[bool]) -> F32:
         """What is said of the pictures, [n, width], by what is said of what the network sees, [m, width]."""
@@ -80,11 +105,13 @@ class Pictures:
 
     def some(self, places: I64) -> Pictures:
         """Some of the pictures, with all their views."""
+        every = None if self.every is None else self.every[places]
         if self.counts is None:
-            return Pictures(self.pictures[places], self.labels[places])
+            return Pictures(self.pictures[places], self.labels[places], every=every)
         rows = np.concatenate([np.arange(len(self.pictures))[self.rows_of(int(place))] for place in places])
-        views = None if self.views is None else self.views[rows]
-        return Pictures(self.pictures[rows], self.labels[places], counts=self.counts[places], views=views)
+        views, every_view = (None if of is None else of[rows] for of in (self.views, self.every_view))
+        pictures, labels, counts = self.pictures[rows], self.labels[places], self.counts[places]
+        return Pictures(pictures, labels, counts=counts, views=views, every=every, every_view=every_view)
 
 
 def class_order(labels: Iterable[str], good: str) -> tuple[str, ...]:
@@ -125,7 +152,7 @@ def by_split(examples: Sequence[Example], classes: Sequence[str]) -> dict[Split,
         homes[example.part_id].add(split)
     if torn := next((part for part, found in homes.items() if len(found) > 1), None):
         raise DatasetError(f"part {torn} is in the splits {', '.join(sorted(homes[torn]))}; a part belongs to one")
-    trained = {example.label for example in splits["train"]}
+    trained = {label for example in splits["train"] for label in example.labels}
     if missing := [name for name in classes if name not in trained]:
         raise DatasetError(f"the train split has no picture of {', '.join(missing)}; give more, or set the splits")
     for name, members in splits.items():
@@ -149,35 +176,50 @@ def load(
     """
     index_of = {name: index for index, name in enumerate(classes)}
     labels = np.array([index_of[example.label] for example in examples], np.int64)
+    every = _every(examples, index_of)
 
-    def one(example: Example) -> tuple[U8, I64]:
+    def one(example: Example) -> tuple[U8, I64, F32]:
         seen = _seen(example, spec)
         shown = shown_in(seen.views, index_of[example.label], example.boxes, index_of)
+        all_shown = all_shown_in(seen.views, example.labels, example.boxes, index_of)
         if not to_train or spec.is_whole:
-            return seen.pixels, shown
+            return seen.pixels, shown, all_shown
         kept = to_learn_from(shown)
         if example.label != classes[0] and not shown[kept].any():
             raise DatasetError(
                 f"a model that looks at parts of a picture learns from marked defects; part {example.part_id} "
                 f"({example.label}) has no box that one of them shows: give boxes (COCO), or take no tiles and regions"
             )
-        return seen.pixels[kept], shown[kept]
+        return seen.pixels[kept], shown[kept], all_shown[kept]
 
     with ThreadPoolExecutor(_DECODE_THREADS, "dataset") as pool:
         parts = _counted(pool.map(one, examples), on_loaded)
         if spec.is_whole:
             pictures = np.empty((len(examples), spec.height, spec.width, 3), np.uint8)
-            for index, (pixels, _) in enumerate(parts):
+            for index, (pixels, *_) in enumerate(parts):
                 pictures[index] = pixels[0]
-            return Pictures(pictures, labels)
-        pixels_of, shown_of = zip(*parts, strict=True)
-    rows, views = np.concatenate(pixels_of), np.concatenate(shown_of)
+            return Pictures(pictures, labels, every=every)
+        pixels_of, shown_of, all_of = zip(*parts, strict=True)
+    rows, views, every_view = np.concatenate(pixels_of), np.concatenate(shown_of), np.concatenate(all_of)
     if to_train:
-        return Pictures(rows, views)
-    return Pictures(rows, labels, counts=np.array([len(shown) for shown in shown_of], np.int64), views=views)
+        return Pictures(rows, views, every_view=every_view)
+    counts = np.array([len(shown) for shown in shown_of], np.int64)
+    return Pictures(rows, labels, counts=counts, views=views, every=every, every_view=every_view)
 
 
-def _counted(parts: Iterable[tuple[U8, I64]], on_each: Callable[[], None]) -> Iterator[tuple[U8, I64]]:
+def _every(examples: Sequence[Example], index_of: Mapping[str, int]) -> Bools:
+    """All labels of each picture that are classes, bool [n, classes]; the first class is that of no other."""
+    found = np.zeros((len(examples), len(index_of)), np.bool_)
+    for row, example in zip(found, examples, strict=True):
+        row[[index_of[label] for label in example.labels if label in index_of]] = True
+    found[:, 0] = ~found[:, 1:].any(axis=1)
+    return found
+
+
+Part = TypeVar("Part")
+
+
+def _counted(parts: Iterable[Part], on_each: Callable[[], None]) -> Iterator[Part]:
     for part in parts:
         yield part
         on_each()

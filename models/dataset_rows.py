@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SOURCE = "source"
+"""Of a picture that came with its labels: people drew its boxes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -72,6 +75,15 @@ class Item:
     recipe_version: int | None = None
     inspected_at: datetime | None = None
     selected_at: datetime | None = None
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        """What a picture that came with its labels shows beside its own, by the boxes that people drew.
+
+        A model's boxes say nothing: people named one label.
+        """
+        drawn = {box.label for box in self.boxes} if self.label_from == SOURCE else set[str]()
+        return tuple(sorted(drawn - {self.label}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

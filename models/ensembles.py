@@ -18,12 +18,12 @@ from torch import Tensor
 from models.artifact import Artifact, Golden
 from models.engines.network import frozen_classifier
 from models.errors import ModelRefusedError
+from models.golden import GOLDEN_PICTURES, scores_of, tolerances
 from models.resnet import MAX_MEMBERS, TOGETHER
-from models.train import GOLDEN_PICTURES, scores_of, tolerances
 
 
 def ensemble_of(members: Sequence[Artifact], model_id: str, at: datetime) -> Artifact:
-    """Two to MAX_MEMBERS models of the same classes and preprocessing as one.
+    """Two to MAX_MEMBERS models of the same classes, head and preprocessing as one.
 
     Thresholds and the unsure band are the mean of theirs. ModelRefusedError where they can't be one.
     """
@@ -46,7 +46,7 @@ def ensemble_of(members: Sequence[Artifact], model_id: str, at: datetime) -> Art
         weights=weights,
         temperature=1.0,
         tolerance={name: limit for name, limit in first.tolerance.items() if name in ("FP32", "BF16", "FP16")},
-        golden=Golden(golden, np.full((len(golden), len(first.classes)), 1 / len(first.classes), np.float32)),
+        golden=Golden(golden, np.eye(1, len(first.classes), dtype=np.float32).repeat(len(golden), axis=0)),
         int8=None,
         novelty=None,
         created_at=at,
@@ -67,6 +67,11 @@ def _check(members: Sequence[Artifact]) -> None:
         if [(c.name, c.role) for c in member.classes] != [(c.name, c.role) for c in first.classes]:
             raise ModelRefusedError(
                 f"{member.model_id} knows other classes, or in another order, than {first.model_id}"
+            )
+        if member.head != first.head:
+            raise ModelRefusedError(
+                f"{member.model_id} has a {member.head} head, {first.model_id} a {first.head} one: one says one class, "
+                "the other any number of defects"
             )
         if member.preprocessing != first.preprocessing:
             raise ModelRefusedError(f"{member.model_id} sees pictures otherwise than {first.model_id}: another size?")

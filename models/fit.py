@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel
 
 from models.augment import Symmetry, augmented, blended
 from models.dataset import Pictures
 from models.errors import DatasetError, TrainingFailedError
-from models.order import Balance, Order, generator_of, loss_weights, seed_of
+from models.losses import loss_of
+from models.order import Balance, Order, generator_of, seed_of
 from models.practice import Spotter, marked
 from models.resnet import Classifier, bf16_is_native, stages
 from models.schedule import groups_of, moving_average, one_cycle
@@ -116,7 +116,7 @@ class Fit:
         self._order = Order(data.labels, classes, spec.batch, spec.balance, seed)
         self._practice_steps = spec.practice // spec.batch
         self._total = self._practice_steps + spec.epochs * self._order.per_epoch
-        self._weights = loss_weights(data.labels, classes) if spec.balance == "weigh" else None
+        self._loss = loss_of(classifier.head, data, classes, spec.balance, spec.label_smoothing)
         self._spotter = Spotter(self._network, seed) if self._practice_steps else None
         self._average: AveragedModel | None = None
         self._optimiser: torch.optim.AdamW | None = None
@@ -186,7 +186,6 @@ class Fit:
     def _real(self) -> _Phase:
         spec, network = self._spec, self._network
         pictures, labels = torch.from_numpy(self._data.pictures), torch.from_numpy(self._data.labels)
-        wanted = labels if self._data.soft is None else torch.from_numpy(self._data.soft)
 
         def loss_at(number: int) -> Tensor:
             batch, generator = self._order.batch(number), generator_of(self._seed, "changes", number)
@@ -196,8 +195,7 @@ class Fit:
                 inputs = blended(inputs, labels[batch], self._good, spec.mixup, generator)
             with _autocast():
                 logits = network(inputs)
-            smoothing = spec.label_smoothing
-            return cross_entropy(logits.float(), wanted[batch], self._weights, label_smoothing=smoothing)
+            return self._loss(logits, batch)
 
         if spec.freeze_norm:
             for norm in _norms(network):

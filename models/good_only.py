@@ -18,9 +18,10 @@ from torch import Tensor
 from models.artifact import U8, Artifact, Golden, ModelClass
 from models.dataset import UNKNOWN, Pictures
 from models.fit import Fit, FitSpec, Hooks, Step
+from models.golden import GOLDEN_PICTURES, scores_of, tolerances
 from models.preprocess import Preprocessing
 from models.resnet import Classifier, build_network
-from models.train import GOLDEN_PICTURES, one_thread, scores_of, tolerances
+from models.train import one_thread
 
 _SURE = 12.0  # logit by which every part is good
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Container, Sequence, Set
 from typing import Any
 
 from models.dataset_rows import Box, Item
@@ -12,10 +12,11 @@ from models.labelled_set import LabelledSet, is_class
 def to_coco(found: LabelledSet, split: str) -> dict[str, Any]:
     """One split in COCO's detection format; ids count from 1, and categories are the same in every split.
 
-    A defect has the boxes in which the model found what a person called it, else one box: the whole picture. Good
-    pictures have no annotation.
+    A defect has the boxes in which the model found what a person called it, or all that people drew, else one box: the
+    whole picture. Good pictures have no annotation.
     """
-    numbers = {name: number for number, name in enumerate(sorted(_classes(found) - {found.info.good}), 1)}
+    names = (_classes(found) | _beside(found)) - {found.info.good}
+    numbers = {name: number for number, name in enumerate(sorted(names), 1)}
     images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
     for item in (item for item in found.items if item.split == split):
         images.append(
@@ -29,12 +30,12 @@ def to_coco(found: LabelledSet, split: str) -> dict[str, Any]:
                 "part_id": item.part_id,
             }
         )
-        for box in _boxes(item) if item.label in numbers else ():
+        for box in _boxes(item, numbers) if item.label in numbers else ():
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": len(images),
-                    "category_id": numbers[item.label],
+                    "category_id": numbers[box.label],
                     "bbox": [box.x, box.y, box.width, box.height],
                     "area": box.width * box.height,
                     "segmentation": [],
@@ -86,8 +87,14 @@ def _classes(found: LabelledSet) -> set[str]:
     }
 
 
-def _boxes(item: Item) -> Sequence[Box]:
-    return [box for box in item.boxes if box.label == item.label] or [Box(item.label, 1, 0, 0, item.width, item.height)]
+def _beside(found: LabelledSet) -> set[str]:
+    """Labels that bad pictures have beside their own."""
+    return {label for item in found.items if item.label != found.info.good for label in item.also}
+
+
+def _boxes(item: Item, defects: Container[str]) -> Sequence[Box]:
+    labels = [label for label in (item.label, *item.also) if label in defects]
+    return [box for box in item.boxes if box.label in labels] or [Box(item.label, 1, 0, 0, item.width, item.height)]
 
 
 def _data(found: LabelledSet, file: str) -> dict[str, str]:

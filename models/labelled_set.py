@@ -208,8 +208,8 @@ def read(directory: Path) -> LabelledSet:
 
 def examples(directory: Path) -> list[Example]:
     """A data set as training takes it, with its splits; DatasetError where there is none or a picture is missing."""
-    found = []
-    for item in read(directory).items:
+    found, labelled = [], read(directory)
+    for item in labelled.items:
         encoded = image(directory, item)
         split = next(name for name in SPLITS if name == item.split)
         line = f"{item.plant}/{item.line}" if item.plant and item.line else None
@@ -224,6 +224,7 @@ def examples(directory: Path) -> list[Example]:
                 known=known,
                 probability=item.probability,
                 boxes=item.boxes,
+                also=() if item.label == labelled.info.good else item.also,
             )
         )
     return found

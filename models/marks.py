@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from models.artifact import F32
     from models.dataset_rows import Box
-    from models.evaluate import I64
+    from models.evaluate import I64, Bools
     from models.views import View
 
 NOT_SURE = -1
@@ -28,12 +29,30 @@ def shown_in(views: Sequence[View], label: int, boxes: Sequence[Box], index_of: 
     """
     if not label or not boxes:
         return np.full(len(views), NOT_SURE if label else 0, np.int64)
-    shares = np.array([[_visible(view, box) for box in boxes] for view in views])  # [views, boxes]
-    shares = np.where(_is_large(views, boxes), shares, np.minimum(shares, _LITTLE))
-    shows = (shares > _LITTLE) & (shares >= np.minimum(VISIBLE, shares.max(axis=0)))
+    shares, shows = _shares(views, boxes)
     best = np.where(shows, shares, -1).argmax(axis=1)
     labels = np.array([index_of.get(box.label, NOT_SURE) for box in boxes], np.int64)[best]
     return np.where(shows.any(axis=1), labels, np.where((shares > 0).any(axis=1), NOT_SURE, 0)).astype(np.int64)
+
+
+def all_shown_in(
+    views: Sequence[View], labels: Sequence[str], boxes: Sequence[Box], index_of: Mapping[str, int]
+) -> F32:
+    """All that each view shows of a picture with these labels: float32 [views, classes] of 1, 0, and NaN where unknown.
+
+    A defect that nobody has marked may be anywhere; what is marked and is none of the labels (a model said so, and
+    nobody else) is not known where the mark is. The first class is that of no defect.
+    """
+    found = np.zeros((len(views), len(index_of)), np.float32)
+    is_bad = index_of.get(labels[0]) != 0
+    for label in {*labels, *(box.label for box in boxes)} if is_bad else ():
+        if index := index_of.get(label):
+            its = [box for box in boxes if box.label == label]
+            shares, shows = _shares(views, its) if its else (np.ones((len(views), 1)), np.False_)
+            sure = np.any(shows, axis=-1) & (label in labels)
+            found[:, index] = np.where(sure, 1, np.where((shares > 0).any(axis=1), np.nan, 0))
+    found[:, 0] = np.where((found[:, 1:] == 1).any(axis=1), 0, 1 - found[:, 1:].max(axis=1, initial=0))
+    return found
 
 
 def to_learn_from(shown: I64) -> I64:
@@ -41,6 +60,15 @@ def to_learn_from(shown: I64) -> I64:
     good = np.flatnonzero(shown == 0)
     some = good[np.linspace(0, len(good) - 1, min(len(good), MOST_GOOD)).astype(np.int64)] if len(good) else good
     return np.sort(np.concatenate((np.flatnonzero(shown > 0), some)))
+
+
+def _shares(views: Sequence[View], boxes: Sequence[Box]) -> tuple[np.ndarray, Bools]:
+    """How much of each box a view holds, next to nothing of one too small for it; and whether it shows it; both
+    [views, boxes].
+    """
+    shares = np.array([[_visible(view, box) for box in boxes] for view in views])
+    shares = np.where(_is_large(views, boxes), shares, np.minimum(shares, _LITTLE))
+    return shares, (shares > _LITTLE) & (shares >= np.minimum(VISIBLE, shares.max(axis=0)))
 
 
 def _is_large(views: Sequence[View], boxes: Sequence[Box]) -> np.ndarray:

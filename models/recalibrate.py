@@ -18,17 +18,23 @@ from models.calibrate import (
     ThresholdRule,
     band_for,
     fit_temperature,
+    fit_temperature_of_each,
     natural_weights,
+    probabilities,
     softmax,
     threshold_by,
     with_threshold,
 )
+from models.engines.network import frozen_classifier
 from models.errors import DatasetError
-from models.evaluate import I64, Rate, any_defect, evaluate, rate
+from models.evaluate import Rate, Truths, any_defect, evaluate, every_label, is_bad, rate
+from models.golden import scores_of
 from models.measures import Calibration, calibration
 from schemas.records import Precision
 
 _LEAST = 1e-12  # of a probability whose logarithm is taken
+_ROUNDED = 2.0**-25  # what is left to 1 at most where float32 says 1
+_ROUGH = 0.01  # what is left to 1 below which float32 knows it to less than five digits
 _STALE = ("test", "validation", "calibrated_from")  # figures at the thresholds before
 
 
@@ -76,14 +82,14 @@ class Calibrated:
         }
 
 
-def recalibrate(artifact: Artifact, scores: F32, labels: I64, plan: Plan, at: datetime) -> Calibrated:
-    """By probabilities [n, classes] of n pictures with known classes [n].
+def recalibrate(artifact: Artifact, scores: F32, labels: Truths, plan: Plan, at: datetime) -> Calibrated:
+    """By probabilities [n, classes] of n pictures, and what they are.
 
     A model that looks at several views of a picture keeps its temperature: what a label says of a picture it does not
     say of each view.
     DatasetError unless there are good and bad ones: nothing can be calibrated on good parts alone.
     """
-    bad = np.array([item.role == "defect" for item in artifact.classes])[labels] if len(labels) else np.zeros(0, bool)
+    bad = is_bad(labels, artifact.classes)
     if not 0 < bad.sum() < len(bad):
         came = "no picture" if not len(bad) else "bad parts alone" if bad.all() else "good parts alone"
         raise DatasetError(
@@ -93,7 +99,7 @@ def recalibrate(artifact: Artifact, scores: F32, labels: I64, plan: Plan, at: da
     weights = natural_weights(bad, plan.prevalence)
     temperature = artifact.temperature
     if artifact.preprocessing.is_whole:
-        temperature = fit_temperature(_logits(artifact, scores), labels, weights)
+        temperature = _temperature(artifact, scores, labels, weights)
     new = _stretched(artifact, scores, temperature)
     together = any_defect(new, artifact.classes).astype(np.float64)
     threshold = threshold_by(plan.rule, together, bad)
@@ -113,7 +119,15 @@ def recalibrate(artifact: Artifact, scores: F32, labels: I64, plan: Plan, at: da
     )
 
 
-def measured(found: Calibrated, before: Artifact, scores: F32, labels: I64) -> Artifact:
+def _temperature(artifact: Artifact, scores: F32, labels: Truths, weights: F32) -> float:
+    logits = _logits(artifact, scores)
+    if artifact.head == "sigmoid":
+        every = every_label(labels, len(artifact.classes))
+        return fit_temperature_of_each(logits, every.astype(np.float32), weights)
+    return fit_temperature(logits, labels, weights)  # type: ignore[arg-type]
+
+
+def measured(found: Calibrated, before: Artifact, scores: F32, labels: Truths) -> Artifact:
     """The calibrated artifact with its figures on pictures that chose nothing, by the old one's scores [n, classes]."""
     new = _stretched(before, scores, found.artifact.temperature)
     figures = evaluate(new, labels, found.artifact.classes, found.threshold).to_json()
@@ -122,12 +136,41 @@ def measured(found: Calibrated, before: Artifact, scores: F32, labels: I64) -> A
 
 def _stretched(artifact: Artifact, scores: F32, temperature: float) -> F32:
     """What the artifact's probabilities are at another temperature; at its own, the very same."""
-    return scores if temperature == artifact.temperature else softmax(_logits(artifact, scores), temperature)
+    if temperature == artifact.temperature:
+        return scores
+    return probabilities(_logits(artifact, scores), temperature, artifact.head)
 
 
 def _logits(artifact: Artifact, scores: F32) -> F32:
-    """What a softmax of the artifact's temperature makes these probabilities of, but for a constant each."""
-    return np.asarray(artifact.temperature * np.log(np.maximum(scores, _LEAST)), np.float32)
+    """What the head makes these probabilities of, [n, classes]; a softmax but for a constant each."""
+    if artifact.head == "softmax":
+        return np.asarray(artifact.temperature * np.log(np.maximum(scores, _LEAST)), np.float32)
+    present = np.maximum(scores.astype(np.float64), _LEAST)
+    return np.asarray(artifact.temperature * np.log(present / np.maximum(_absent(scores), _LEAST)), np.float32)
+
+
+def _absent(scores: F32) -> Any:
+    """1 - a sigmoid's probabilities, float64 [n, classes]; of each row's highest from the good class's, which tells it
+    exactly where the probability is rounded to 1.
+    """
+    absent = np.maximum(1 - scores.astype(np.float64), _ROUNDED)
+    rows, highest = np.arange(len(scores)), 1 + scores[:, 1:].argmax(axis=1)
+    others = np.delete(absent, 0, axis=1)
+    others[rows, highest - 1] = 1
+    told = scores[:, 0] / others.prod(axis=1)
+    absent[rows, highest] = np.where(absent[rows, highest] < _ROUGH, told, absent[rows, highest])
+    return absent
+
+
+def _golden(artifact: Artifact, temperature: float) -> F32:
+    """The golden scores at another temperature; a sigmoid's by the network, for scores of several defects that are all
+    rounded to 1 don't tell their logits.
+    """
+    if artifact.head == "softmax":
+        return softmax(_logits(artifact, artifact.golden.scores), temperature)
+    classifier = frozen_classifier(artifact)
+    classifier.temperature = temperature
+    return scores_of(classifier, artifact.golden.pictures)
 
 
 def _with(artifact: Artifact, temperature: float, threshold: float, band: float, at: datetime) -> Artifact:
@@ -135,7 +178,6 @@ def _with(artifact: Artifact, temperature: float, threshold: float, band: float,
     stretch = max(1.0, artifact.temperature / temperature)
     limits = {name: round(stretch * limit, 4) for name, limit in artifact.tolerance.items()}
     limits = {n: limit for n, limit in limits.items() if limit <= MAX_TOLERANCE or n is Precision.FP32}
-    golden = softmax(_logits(artifact, artifact.golden.scores), temperature)
     return replace(
         artifact,
         classes=with_threshold(artifact.classes, threshold),
@@ -144,7 +186,7 @@ def _with(artifact: Artifact, temperature: float, threshold: float, band: float,
         temperature=temperature,
         tolerance=limits,
         int8=artifact.int8 if Precision.INT8 in limits else None,
-        golden=Golden(artifact.golden.pictures, golden, artifact.golden.novelty),
+        golden=Golden(artifact.golden.pictures, _golden(artifact, temperature), artifact.golden.novelty),
         created_at=at,
         metrics={"calibrated_from": artifact.sha256} | {n: v for n, v in artifact.metrics.items() if n not in _STALE},
         sha256="",

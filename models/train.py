@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,22 +20,29 @@ import torch
 from torch import Tensor, nn
 
 from models import training_state
-from models.artifact import F32, U8, Artifact, Golden, ModelClass
-from models.artifact_checks import MAX_TOLERANCE
-from models.calibrate import LeastCostRule, band_for, fit_temperature, of_good, softmax, threshold_by, with_threshold
+from models.artifact import F32, Artifact, Golden, ModelClass
+from models.artifact_checks import check_name
+from models.calibrate import (
+    LeastCostRule,
+    band_for,
+    fit_temperature,
+    fit_temperature_of_each,
+    of_good,
+    probabilities,
+    threshold_by,
+    with_threshold,
+)
 from models.dataset import Example, Pictures, Split, by_split, class_order, load, softened
 from models.errors import DatasetError, ModelRefusedError
 from models.evaluate import any_defect, evaluate
 from models.fit import Fit, FitSpec, Hooks, Step
+from models.golden import golden_choice, scores_of, tolerances
+from models.heads import Head
+from models.losses import several
 from models.marks import NOT_SURE
 from models.measures import ranking
 from models.preprocess import Preprocessing
-from models.resnet import Classifier, build_network, half_precision_limits
-from schemas.records import Precision
-
-GOLDEN_PICTURES = 16
-FP32_TOLERANCE = 1e-3
-_EVALUATION_BATCH = 32
+from models.resnet import Classifier, build_network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +58,7 @@ class TrainSpec:
     fit: FitSpec = field(default_factory=FitSpec)
     good: str = "good"
     soft_labels: bool = False  # what experts say of a picture in place of its label, where it is known
+    multi_label: bool = False  # a picture may show several defects: all of its labels count, and a sigmoid says each
     escape_weight: float = 1.0
     unsure_share: float = 0.03  # of good parts that people may be asked about
     seed: int = 0
@@ -92,18 +100,20 @@ def train(
 
     Raises DatasetError for unusable examples, TrainingFailedError where the loss stops being a number.
     """
-    names = class_order((example.label for example in examples), spec.good)
+    _refuse(spec)
+    if not spec.multi_label:
+        examples = [replace(example, also=()) for example in examples]
+    names = class_order((label for example in examples for label in example.labels), spec.good)
+    for name in names:
+        check_name("a class name", name)
     splits = by_split(examples, names)
-    data = _decoded(splits, names, spec.preprocessing, on_progress)
-    if spec.soft_labels and not spec.preprocessing.is_whole:
-        raise DatasetError("experts speak of whole pictures: soft labels don't go with tiles or regions")
-    if spec.soft_labels:
-        data["train"] = softened(splits["train"], data["train"], len(names))
+    data = _to_learn_from(splits, _decoded(splits, names, spec.preprocessing, on_progress), spec, len(names))
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)
         network = build_network(spec.arch, len(names))
     begin_with(network, start or {})
-    classifier = Classifier(network, spec.preprocessing.mean, spec.preprocessing.std, 1.0)
+    head: Head = "sigmoid" if spec.multi_label else "softmax"
+    classifier = Classifier(network, spec.preprocessing.mean, spec.preprocessing.std, 1.0, head)
     started = clock()
     with one_thread():
         under_way = Fit(classifier, data["train"], names.index(spec.good), spec.fit, spec.seed)
@@ -117,6 +127,26 @@ def train(
             under_way.run(Hooks(on_step, lambda network: _auroc(network, classifier, data["validation"]), clock))
         classifier.eval().requires_grad_(False)
         return _finished(classifier, data, names, spec, now(), clock() - started, under_way)
+
+
+def _refuse(spec: TrainSpec) -> None:
+    """DatasetError for what doesn't go together."""
+    if spec.soft_labels and not spec.preprocessing.is_whole:
+        raise DatasetError("experts speak of whole pictures: soft labels don't go with tiles or regions")
+    if spec.soft_labels and spec.multi_label:
+        raise DatasetError("experts speak of one defect: soft labels don't go with several labels of a picture")
+
+
+def _to_learn_from(
+    splits: Mapping[Split, Sequence[Example]], data: Mapping[Split, Pictures], spec: TrainSpec, classes: int
+) -> dict[Split, Pictures]:
+    """The same splits, with what the training split teaches."""
+    train = data["train"]
+    if spec.soft_labels:
+        train = softened(splits["train"], train, classes)
+    elif spec.multi_label:
+        train = several(train)
+    return {**data, "train": train}
 
 
 def begin_with(network: nn.Module, start: Mapping[str, Tensor]) -> None:
@@ -137,7 +167,7 @@ def fingerprint(spec: TrainSpec, data: Mapping[Split, Pictures], start: Mapping[
     digest = hashlib.sha256(f"{torch.__version__} {asdict(spec)}".encode())
     for split in sorted(data):
         its = data[split]
-        for part in (its.pictures, its.labels, its.soft, its.counts, its.views):
+        for part in (its.pictures, its.labels, its.soft, its.counts, its.views, its.every, its.every_view):
             digest.update(b"" if part is None else np.ascontiguousarray(part).data)
     for name in sorted(start):
         digest.update(name.encode() + start[name].detach().cpu().contiguous().numpy().tobytes())
@@ -226,17 +256,16 @@ def _finished(
     """Calibrate on validation, then measure on test, and pack."""
     validation, test = data["validation"], data["test"]
     logits = scores_of(classifier, validation.pictures, torch.float32, log=True)
-    shown = validation.labels if validation.views is None else validation.views
-    classifier.temperature = fit_temperature(logits[shown != NOT_SURE], shown[shown != NOT_SURE])
+    classifier.temperature = _temperature(logits, validation, classifier.head)
     classes = tuple(ModelClass(name, "defect" if i else "good", 0.5 if i else None) for i, name in enumerate(names))
-    rows, defects = softmax(logits, classifier.temperature), _defects(len(names))
+    rows, defects = probabilities(logits, classifier.temperature, classifier.head), _defects(len(names))
     scores = validation.combined(rows, defects)
     together = any_defect(scores, classes).astype(np.float64)
     threshold = threshold_by(LeastCostRule(spec.escape_weight, 1.0, 0.5), together, validation.labels != 0)
     classes = with_threshold(classes, threshold)
     told = test.combined(scores_of(classifier, test.pictures), defects)
-    tested = evaluate(told, test.labels, classes, threshold)
-    chosen = _golden_choice(rows)
+    tested = evaluate(told, test.truths(classifier.head), classes, threshold)
+    chosen = golden_choice(rows, classifier.head)
     return Artifact(
         model_id=spec.model_id,
         arch=spec.arch,
@@ -249,9 +278,10 @@ def _finished(
         golden=Golden(validation.pictures[chosen], scores_of(classifier, validation.pictures[chosen])),
         created_at=created_at,
         temperature=classifier.temperature,
+        head=classifier.head,
         metrics={
             "test": tested.to_json(),
-            "validation": evaluate(scores, validation.labels, classes, threshold).to_json(),
+            "validation": evaluate(scores, validation.truths(classifier.head), classes, threshold).to_json(),
             "pictures": {name: len(pictures.labels) for name, pictures in data.items()},
             "fit_s": round(fit_s, 1),
             "seed": spec.seed,
@@ -261,39 +291,9 @@ def _finished(
     )
 
 
-@torch.inference_mode()
-def scores_of(classifier: Classifier, pictures: U8, dtype: torch.dtype = torch.float32, log: bool = False) -> F32:
-    """Probabilities, or their logarithms, of prepared pictures [n, h, w, 3] on the CPU; float32 [n, classes]."""
-    parts: list[Tensor] = []
-    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        for start in range(0, len(pictures), _EVALUATION_BATCH):
-            batch = torch.from_numpy(pictures[start : start + _EVALUATION_BATCH])
-            parts.append(classifier.logits(batch).log_softmax(dim=1) if log else classifier(batch))
-    result: F32 = torch.cat(parts).float().numpy()
-    return result
-
-
-def _golden_choice(scores: F32) -> list[int]:
-    """Pictures of every class that is ever highest: the surest of each, then such as lie between sure and unsure."""
-    winners = scores.argmax(axis=1)
-    queues = [list(np.flatnonzero(winners == index)) for index in np.unique(winners)]
-    queues = [sorted(queue, key=lambda i: float(scores[i].max())) for queue in queues]
-    chosen: list[int] = []
-    while any(queues) and len(chosen) < GOLDEN_PICTURES:
-        for queue in queues:
-            if queue:
-                chosen.append(int(queue.pop(-1 if len(chosen) < len(queues) else len(queue) // 2)))
-    return chosen[:GOLDEN_PICTURES]
-
-
-def tolerances(classifier: Classifier, pictures: U8) -> dict[Precision, float]:
-    """Limits from the largest difference that bfloat16 made on validation."""
-    sample = pictures[:128]
-    seen = float(np.abs(scores_of(classifier, sample, torch.bfloat16) - scores_of(classifier, sample)).max())
-    halves = half_precision_limits(seen)
-    limits = {
-        Precision.FP32: FP32_TOLERANCE,
-        Precision.BF16: max(0.02, halves[Precision.BF16]),
-        Precision.FP16: max(0.01, halves[Precision.FP16]),
-    }
-    return {name: round(limit, 4) for name, limit in limits.items() if limit <= MAX_TOLERANCE}
+def _temperature(logits: F32, validation: Pictures, head: Head) -> float:
+    """By what the network was shown of the validation split, [m, classes], as far as it is known."""
+    if head == "sigmoid":
+        return fit_temperature_of_each(logits, validation.shown)
+    shown = validation.labels if validation.views is None else validation.views
+    return fit_temperature(logits[shown != NOT_SURE], shown[shown != NOT_SURE])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models import labelled_set
-from models.dataset_rows import Box, Conflict, Item
+from models.dataset_rows import SOURCE, Box, Conflict, Item
 from models.likeness import near_hash, pixel_sha256
 from models.preprocess import EncodedImage, RejectedImageError, decode
 from streams.capture.pictures import extension_of, read_header
@@ -114,7 +114,7 @@ def _item(kept: _Kept) -> Item:
         label=kept.label,
         split=offered.split or split,
         part_id=home,
-        label_from="source",
+        label_from=SOURCE,
         near_hash=kept.near_hash,
         boxes=_boxes(kept),
         source_file=offered.name,

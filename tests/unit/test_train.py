@@ -21,10 +21,11 @@ from models.engines.openvino_engine import native_precision
 from models.errors import DatasetError, TrainingFailedError
 from models.evaluate import any_defect, rejected
 from models.fit import Fit, FitSpec, Hooks, Step
+from models.golden import scores_of
 from models.pasted import KINDS, VISIBLE, paste
 from models.preprocess import EncodedImage, Preprocessing
 from models.resnet import Classifier, build_network
-from models.train import Progress, TrainSpec, scores_of, train
+from models.train import Progress, TrainSpec, train
 from schemas.records import Precision
 
 SIDE = 32
