@@ -88,6 +88,13 @@ def train(
     soft_labels: Annotated[
         bool, typer.Option("--soft-labels", help="Experts' probabilities in place of labels.")
     ] = False,
+    multi_label: Annotated[
+        bool,
+        typer.Option(
+            "--multi-label",
+            help="A picture may show several defects: each has a probability of its own. Labels by boxes (COCO).",
+        ),
+    ] = False,
     label_smoothing: Annotated[float | None, typer.Option(min=0, max=0.5, help="Share taken from the label.")] = None,
     mixup: Annotated[
         float | None,
@@ -119,7 +126,8 @@ def train(
     Examples: `lineside train --source folder --folder labelled --out models/flange-40`,
     `lineside train --data flanges-1`,
     `lineside train --data flanges-1 --arch resnet34 --size 224x224 --epochs 30 --balance oversample --average 0.999`,
-    `lineside train --data castings-3 --tile 512 --size 224x224 --region "sealing face=0.1,0.2,0.8,0.3"`.
+    `lineside train --data castings-3 --tile 512 --size 224x224 --region "sealing face=0.1,0.2,0.8,0.3"`,
+    `lineside train --data flanges-1 --multi-label`.
     """
     from streams.commands.train import TrainOptions, train_command
 
@@ -144,6 +152,7 @@ def train(
         "symmetries": symmetries,
         "balance": balance and balance.value,
         "soft_labels": soft_labels or None,
+        "multi_label": multi_label or None,
         "label_smoothing": label_smoothing,
         "mixup": mixup,
         "average": average,

@@ -148,6 +148,7 @@ def import_(
     The description gives the head's class order and what a picture goes through before the network:
     `{"model_id": "flange-x", "arch": "resnet18", "classes": [{"name": "good", "role": "good", "threshold": null},
     {"name": "scratch", "role": "defect", "threshold": 0.5}], "preprocessing": {"width": 224, "height": 224}}`.
+    A network that may say several defects at once has `"head": "sigmoid"` in it too; its first class is the good one.
 
     Example: `lineside models import w.safetensors --description m.json --golden g.safetensors --out models/flange-x`.
     An ONNX file's weights are told apart by its graph, whatever they are called; it takes the extra `onnx`.
@@ -165,7 +166,7 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The ONNX file to write, such as flange-40.onnx.")],
     as_json: Json = False,
 ) -> None:
-    """Export a model as ONNX, with scaling and softmax in it, once its golden vectors have come out as they should.
+    """Export a model as ONNX, with scaling and softmax or sigmoid in it, once its golden vectors come out right.
 
     Pictures go in as uint8 [n, height, width, 3], probabilities in the order of its classes come out. Class names,
     thresholds and preprocessing stand in the file's properties, under `lineside`, as JSON.
@@ -187,6 +188,8 @@ def ensemble(
     as_json: Json = False,
 ) -> None:
     """Make one model of several that know the same classes and see the same: the mean of their probabilities.
+
+    Either all of them say one class of a picture, or all may say several.
 
     It decides better than each of them more often than not, and costs as much as all of them. Its thresholds are the
     mean of theirs: `lineside calibrate` sets them by pictures.

@@ -208,7 +208,7 @@ def _quality(
 ) -> tuple[Parity | None, str | None]:
     if parent is None or own is None or test is None:
         return None, None
-    found = parity(parent, own, test.labels, rule_of(artifact))
+    found = parity(parent, own, test.truths(artifact.head), rule_of(artifact))
     try:
         refuse_worse(found, most_flips)
     except ModelError as error:

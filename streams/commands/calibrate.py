@@ -48,8 +48,9 @@ def calibrate_command(options: CalibrateOptions) -> None:
             test = _scored(chosen(examples, artifact, "test"), artifact, engine, make, "test")
     finally:
         engine.close()
-    found = recalibrate(artifact, validation[1], validation[0].labels, options.plan, datetime.now(UTC))
-    save_artifact(measured(found, artifact, test[1], test[0].labels), options.out)
+    known, unseen = (pictures.truths(artifact.head) for pictures, _ in (validation, test))
+    found = recalibrate(artifact, validation[1], known, options.plan, datetime.now(UTC))
+    save_artifact(measured(found, artifact, test[1], unseen), options.out)
     kept = load_artifact(options.out)
     if options.as_json:
         said = {"model": str(options.out), "sha256": kept.sha256, **found.to_json(), "test": kept.metrics["test"]}

@@ -111,7 +111,8 @@ def chosen(examples: Sequence[Example], artifact: Artifact, split: Split) -> lis
     names = {item.name for item in artifact.classes}
     if {item.name for item in artifact.classes if item.role == "defect"} == {UNKNOWN}:
         found = [e if e.label in names else replace(e, label=UNKNOWN) for e in found]
-    if strangers := sorted({e.label for e in found} - names):
+    told = {label for e in found for label in (e.labels if artifact.head == "sigmoid" else (e.label,))}
+    if strangers := sorted(told - names):
         raise DatasetError(
             f"the pictures have labels that {artifact.model_id} has no class for: {', '.join(strangers)}; its classes"
             f" are {', '.join(item.name for item in artifact.classes)}"
@@ -172,9 +173,10 @@ def _scored(examples: Sequence[Example], artifact: Artifact, engine: Engine, rob
             SEED,
             lambda done, total: shake(done, total=total),
         )
-    examination = examine(scores, pictures.labels, rule_of(artifact), known)
+    truths = pictures.truths(artifact.head)
+    examination = examine(scores, truths, rule_of(artifact), known)
     if novelty is not None and artifact.novelty is not None:
-        novel = novel_figures(novelty, pictures.labels, rule_of(artifact), artifact.novelty.threshold)
+        novel = novel_figures(novelty, truths, rule_of(artifact), artifact.novelty.threshold)
         examination = replace(examination, novelty=novel)
     return _Scored(examples, pictures, rows, scores, examination, found)
 
@@ -230,7 +232,7 @@ def _mistake(scored: _Scored, artifact: Artifact, place: int, score: float) -> M
         picture.size
     )
     over = Image.alpha_composite(picture.convert("RGBA"), heat).convert("RGB")
-    return Mistake(example.part_id, example.label, score, _png(picture), _png(over))
+    return Mistake(example.part_id, ", ".join(example.labels), score, _png(picture), _png(over))
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Callable
+from pathlib import PurePosixPath
 
 from models.dataset import Example, Split, split_of
 from models.preprocess import EncodedImage
 from schemas.records import Encoding, VerdictIssued
+from streams.capture.coco import CocoLabels
 from streams.capture.elpv import cells
 from streams.capture.frames import sha256_of
+from streams.capture.naming import Labels
+from streams.capture.source import Shot
 from streams.capture.synthetic import SyntheticOptions, take, trigger
 from streams.commands.sources import SourceKind, SourceRequest, folder_source
 from streams.datasets.offers import elpv_offers
@@ -67,11 +71,21 @@ def _synthetic_examples(options: SyntheticOptions, on_progress: Callable[[int, i
 
 async def _folder_examples(request: SourceRequest) -> AsyncIterator[Example]:
     """The folder's labelled pictures; a picture without part id counts as a part of its own."""
-    async for shot in folder_source(request):
+    source = folder_source(request)
+    async for shot in source:
         if shot.label is not None:
             digest = sha256_of(shot.data)
             image = EncodedImage(shot.data, shot.encoding, shot.width, shot.height, shot.stride, shot.bits, digest)
-            yield Example(image=image, label=shot.label, part_id=shot.part_id or digest)
+            also = _beside(source.options.labels, shot, request.good)
+            yield Example(image=image, label=shot.label, part_id=shot.part_id or digest, also=also)
+
+
+def _beside(labels: Labels, shot: Shot, good: str) -> tuple[str, ...]:
+    """What was drawn on a bad picture beside its own label."""
+    if not isinstance(labels, CocoLabels) or shot.label == good:
+        return ()
+    drawn = {mark.label for mark in labels.boxes(PurePosixPath(shot.attributes["file"]))}
+    return tuple(sorted(drawn - {shot.label, good}))
 
 
 def _elpv_examples() -> list[Example]:

@@ -99,4 +99,4 @@ def _judged(examples: list[Example], artifact: Artifact, device: str, make: Make
         )
     finally:
         engine.close()
-    return Judged(scores, pictures.labels, rule_of(artifact))
+    return Judged(scores, pictures.truths(artifact.head), rule_of(artifact))

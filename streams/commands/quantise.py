@@ -65,7 +65,7 @@ def quantise_command(options: QuantiseOptions) -> None:
             test.combined(rows, artifact.defects)
             for rows in (test_rows, _rows(made, Precision.INT8, test, make, "int8"))
         )
-    found = parity(before, after, test.labels, rule_of(artifact))
+    found = parity(before, after, test.truths(artifact.head), rule_of(artifact))
     refuse_worse(found, options.most_flips)
     save_artifact(replace(made, metrics={**made.metrics, "int8": found.to_json()}), options.out)
     kept = load_artifact(options.out)

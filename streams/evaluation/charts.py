@@ -46,7 +46,7 @@ def training_chart(losses: Sequence[float], aurocs: Sequence[float]) -> str:
         return svg_of(figure)
 
 
-def reliability_chart(bins: Sequence[Bin], n: int) -> str:
+def reliability_chart(bins: Sequence[Bin]) -> str:
     """What was claimed against how often it was right, with 95 % intervals."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.2, 3.6), layout="constrained")
@@ -56,7 +56,7 @@ def reliability_chart(bins: Sequence[Bin], n: int) -> str:
         claimed = [b.claimed for b in bins]
         _with_intervals(axes, claimed, [b.right for b in bins], BLUE)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability claimed", ylabel="share that was right")
-        axes.set_title(f"n = {n}", loc="left", fontsize=9)
+        axes.set_title(f"n = {sum(b.right.total for b in bins)}", loc="left", fontsize=9)
         return svg_of(figure)
 
 

@@ -55,7 +55,7 @@ def evaluation_page(found: Evaluated) -> str:
         answer=answer(e),
         change=what_would_change_it(e),
         scores=scores_chart(found.good, found.bad, found.threshold),
-        reliability=reliability_chart(e.calibration.bins, e.total),
+        reliability=reliability_chart(e.calibration.bins),
         training=training_chart(found.losses, found.aurocs) if found.losses and found.aurocs else "",
         robust=robustness_chart(found.robustness.rates, found.robustness.pictures) if found.robustness else "",
     )
