@@ -7,7 +7,7 @@ last fifth. All pictures of a part are in one fifth. Knows no file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,9 +35,12 @@ class Suspect:
     trust: float
 
 
-def suspects(features: F32, labels: I64, parts: Sequence[str], seed: int = 0) -> list[Suspect]:
+def suspects(
+    features: F32, labels: I64, parts: Sequence[str], beside: Sequence[Set[int]] = (), seed: int = 0
+) -> list[Suspect]:
     """The likely wrong of n labels, the least trusted first; features are [n, d], parts keep pictures together.
 
+    `beside`: what else each picture is labelled: who finds a dent likely where a scratch and a dent are, is right.
     Raises DatasetError where a class has fewer parts than there are folds: nothing can be said of it.
     """
     _enough(labels, parts)
@@ -47,9 +50,10 @@ def suspects(features: F32, labels: I64, parts: Sequence[str], seed: int = 0) ->
     places = find_label_issues(
         labels, out_of_fold, filter_by=FILTER, return_indices_ranked_by="self_confidence", n_jobs=1
     )
-    return [
+    found = [
         Suspect(int(p), int(labels[p]), int(out_of_fold[p].argmax()), float(out_of_fold[p][labels[p]])) for p in places
     ]
+    return [suspect for suspect in found if not beside or suspect.likely not in beside[suspect.place]]
 
 
 def probabilities(features: F32, labels: I64, parts: Sequence[str], seed: int) -> F32:

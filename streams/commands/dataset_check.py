@@ -97,9 +97,8 @@ def _suspects(found: LabelledSet, directory: Path, model: Path, make: MakeBar) -
         bar(done)
     place = {name: index for index, name in enumerate(ordered({i.label for i in found.items}, found.info.good))}
     labels = np.array([place[item.label] for item in found.items], np.int64)
-    doubted = suspects(np.array(features), labels, [item.part_id for item in found.items])
-    every = [{place.get(label) for label in item.also} for item in found.items]
-    return [suspect for suspect in doubted if suspect.likely not in every[suspect.place]]  # it shows both
+    beside = [{place[label] for label in item.also if label in place} for item in found.items]
+    return suspects(np.array(features), labels, [item.part_id for item in found.items], beside)
 
 
 def pixels_of(directory: Path, item: Item) -> U8:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,13 @@ from typer.testing import CliRunner
 
 from models.artifact import save_artifact
 from models.dataset import by_split
+from models.errors import DatasetError
+from models.label_exports import to_coco
 from models.labelled_set import LabelledSet, examples, read
 from streams.cli import app
+from streams.commands.evaluate import chosen
+from streams.commands.examples import training_examples
+from streams.commands.sources import SourceKind, SourceRequest
 from tests.models_fixture import tiny_artifact
 
 RUN = CliRunner()
@@ -144,6 +151,31 @@ def test_cocos_boxes_give_the_label_of_the_largest_and_stay_within_the_picture(t
         ("dent", 10, 10, 5, 5),
         ("scratch", 50, 40, 14, 8),
     ]
+
+
+def test_all_that_was_drawn_on_a_picture_stays_with_it_and_goes_out_again(tmp_path: Path) -> None:
+    folder, labels = put(tmp_path / "shots", {f"{n}.png": picture(n) for n in range(4)}), tmp_path / "coco.json"
+    labels.write_text(json.dumps(COCO))
+    _, found = built(folder, "--labels", labels)
+    of = {item.source_file: item for item in found.items}
+    assert sorted((e.label, e.also) for e in examples(tmp_path / "shots-set")) == [
+        *[("dent", ())],
+        *[("good", ())] * 2,
+        *[("scratch", ("dent",))],
+    ]
+    request = SourceRequest(kind=SourceKind.FOLDER, folder=folder, labels=str(labels))
+    straight = asyncio.run(training_examples(request, lambda done, total: None))
+    assert sorted((e.label, e.also) for e in straight)[-1] == ("scratch", ("dent",))
+    assert replace(of["1.png"], label_from="confirmed").also == (), "a model's boxes are nobody's labels"
+    both = to_coco(found, of["1.png"].split)
+    names = {category["id"]: category["name"] for category in both["categories"]}
+    (image,) = (image["id"] for image in both["images"] if image["file_name"] == of["1.png"].file)
+    assert [names[a["category_id"]] for a in both["annotations"] if a["image_id"] == image] == ["dent", "scratch"]
+    model = tiny_artifact(class_names=("good", "scratch"), head="sigmoid")
+    with pytest.raises(DatasetError, match="labels that tiny has no class for: dent"):
+        chosen([replace(e, split="test") for e in straight if e.label != "dent"], model, "test")
+    one = replace(model, head="softmax", golden=tiny_artifact(class_names=("good", "scratch")).golden)
+    assert len(chosen([replace(e, split="test") for e in straight if e.label != "dent"], one, "test")) == 3
 
 
 def broken(change: Callable[[dict[str, Any]], Any]) -> str:

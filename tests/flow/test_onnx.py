@@ -141,6 +141,26 @@ def test_what_is_no_onnx_file_or_leads_to_another_file_is_refused(place: Path, t
     assert "its weights are kept in another file" in str(import_(place, file, tmp_path / "out").exception)
 
 
+def test_a_head_that_may_say_several_defects_goes_out_and_comes_in_again(place: Path, tmp_path: Path) -> None:
+    artifact = tiny_artifact(head="sigmoid")
+    made = exported(artifact)
+    about = json.loads({item.key: item.value for item in onnx.load_model_from_string(made.data).metadata_props}[ABOUT])
+    assert (about["head"], made.flips) == ("sigmoid", 0)
+    scores = run(made.data, artifact.golden.pictures)
+    assert scores == pytest.approx(artifact.golden.scores, abs=1e-4)
+    assert (scores[:, 1:] > 0.5).all(axis=1).any(), "or a softmax could say as much"
+    (tmp_path / "several.onnx").write_bytes(made.data)
+    told = json.loads((place / "model.json").read_text())
+    golden = {"pictures": artifact.golden.pictures, "scores": artifact.golden.scores}
+    (tmp_path / "golden.safetensors").write_bytes(safetensors.numpy.save(golden))
+    for head in ("sigmoid", "softmax"):
+        (tmp_path / "model.json").write_text(json.dumps(told | {"head": head}))
+        done = import_(tmp_path, tmp_path / "several.onnx", tmp_path / head)
+        assert (done.exit_code == 0) is (head == "sigmoid"), (done.output, done.exception)
+    assert "golden scores must be probabilities that add up to 1" in str(done.exception)
+    assert load_artifact(tmp_path / "sigmoid").head == "sigmoid"
+
+
 def test_scores_that_come_out_otherwise_are_not_given_away() -> None:
     artifact = tiny_artifact()
     wrong = replace(artifact, golden=Golden(artifact.golden.pictures, artifact.golden.scores[::-1].copy()))

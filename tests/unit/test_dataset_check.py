@@ -107,6 +107,8 @@ def test_swapped_labels_are_found_and_right_ones_left_alone() -> None:
     assert len(wrong & set(places)) >= 3
     assert set(places) <= wrong
     assert [suspect.trust for suspect in found] == sorted(suspect.trust for suspect in found), "least trusted first"
+    both = [{1 - int(label)} if place == found[0].place else set[int]() for place, label in enumerate(given)]
+    assert suspects(features, given, [f"P{n}" for n in range(360)], both) == found[1:], "it is labelled both"
 
 
 def test_of_too_few_parts_nothing_is_said_of_labels() -> None:
