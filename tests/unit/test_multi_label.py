@@ -227,30 +227,36 @@ def test_the_temperature_undoes_overconfidence_of_each_defect() -> None:
     assert fit_temperature_of_each(logits, shown) == pytest.approx(4.0, rel=0.15), "what is not known has no say"
 
 
+PLAN = Plan(rule=ZeroEscapeRule(), prevalence=0.5, reviewed=1.0)
+
+
 def test_a_calibrated_model_gives_its_golden_scores_and_decides_as_was_said() -> None:
     """Also where it was so sure that two defects at once were rounded to 1."""
-    tiny = tiny_artifact(head="sigmoid")
+    tiny, pictures = tiny_artifact(head="sigmoid"), tiny_pictures(300, seed=5)
     weights = dict(tiny.weights) | {name: 8 * tiny.weights[name] for name in ("fc.weight", "fc.bias")}
-    sure = replace(tiny, weights=weights, golden=Golden(tiny.golden.pictures, sigmoid_scores(tiny, weights)))
-    pictures = tiny_pictures(300, seed=5)
-    scores = scores_of(frozen_classifier(sure), pictures)
-    assert (scores[:, 1:] == 1).all(axis=1).any()
+    classifier = frozen_classifier(tiny)
+    classifier.network.load_state_dict(weights)
+    scores = scores_of(classifier, pictures)
+    both = (scores[:, 1:] == 1).all(axis=1)
+    sure = replace(tiny, weights=weights, golden=Golden(pictures[both][:8], scores[both][:8]))
     _, truths = drawn(300, 1.0)
-    found = recalibrate(sure, scores, truths, Plan(rule=ZeroEscapeRule(), prevalence=0.5, reviewed=1.0), AT)
+    found = recalibrate(sure, scores, truths, PLAN, AT)
     assert found.artifact.temperature > 2
     open_engine(found.artifact, "torch:cpu", Precision.FP32, (8,)).close()
     served = scores_of(frozen_classifier(found.artifact), pictures)
-    together = any_defect(served, found.artifact.classes)
-    assert (together[~truths[:, 0]] >= found.threshold).all()
+    assert (any_defect(served, found.artifact.classes)[~truths[:, 0]] >= found.threshold).all()
     assert found.after.ece.value is not None
     assert found.before.ece.value is not None
     assert found.after.ece.value < found.before.ece.value
-    figures = measured(found, sure, scores, truths).metrics["test"]
-    assert figures["escape"]["count"] == 0
+    assert measured(found, sure, scores, truths).metrics["test"]["escape"]["count"] == 0
 
 
-def sigmoid_scores(tiny: Artifact, weights: dict[str, torch.Tensor]) -> np.ndarray:
-    """Golden scores of the tiny model with other weights."""
-    classifier = frozen_classifier(tiny)
-    classifier.network.load_state_dict(weights)
-    return scores_of(classifier, tiny.golden.pictures)
+def test_a_score_that_is_rounded_to_1_still_tells_how_sure_it_was() -> None:
+    rng = np.random.default_rng(0)
+    logits = np.column_stack([np.zeros(200), rng.uniform(18, 25, 200), np.full(200, -20.0)]).astype(np.float32)
+    truths = np.array([[0, 1, 0]] * 150 + [[1, 0, 0]] * 50, np.bool_)  # a quarter of them wrong: it is far too sure
+    scores = sigmoid(logits, 1.0)
+    assert (scores[:, 1] == 1).all()
+    found = recalibrate(tiny_artifact(head="sigmoid"), scores, truths, PLAN, AT)
+    exact = sigmoid(logits, found.artifact.temperature)[:150, 1:].sum(axis=1).min()
+    assert found.threshold == pytest.approx(exact, abs=2e-4)
