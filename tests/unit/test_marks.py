@@ -13,7 +13,7 @@ from models.dataset_rows import Box
 from models.errors import DatasetError
 from models.evaluate import any_defect, rejected
 from models.fit import FitSpec
-from models.marks import NOT_SURE, shown_in
+from models.marks import NOT_SURE, shown_in, to_learn_from
 from models.preprocess import EncodedImage, Preprocessing
 from models.train import TrainSpec, train
 from models.views import Region, combined, views_of
@@ -125,3 +125,16 @@ def test_what_views_say_together_is_one_at_most_as_inspection_has_it() -> None:
     )
     judged = judge(rows[0].tolist(), roles, recipe(thresholds=limits | {ANY_DEFECT: 1.0}))
     assert [(finding.label, finding.score) for finding in judged.findings] == [(ANY_DEFECT, 1.0)]
+
+
+def test_good_tiles_take_turns_and_good_overviews_always_teach() -> None:
+    views = views_of((), 100, 0.0, 600, 400, overview=True)  # the whole, then 24 tiles
+    good = np.zeros(len(views), np.int64)
+    turns = [to_learn_from(views, good, number).tolist() for number in range(24)]
+    assert turns[0] == [0, 1, 7, 13, 19]
+    assert turns[1] == [0, 2, 8, 14, 20]
+    assert {place for chosen in turns for place in chosen} == set(range(25))
+    shown = good.copy()
+    shown[[0, 5]] = NOT_SURE, 2
+    assert to_learn_from(views, shown, 0).tolist() == [1, 5, 7, 13, 19]
+    assert to_learn_from(views[:2], np.array([1, 2]), 3).tolist() == [0, 1]
