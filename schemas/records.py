@@ -588,6 +588,8 @@ class Recipe:
     """Wait for the missing views of a part."""
     author: str
     reason: str
+    approved_by: tuple[str, ...] = ()
+    """Who agreed, beside the author."""
     created_at: datetime
     effective_at: datetime
 
@@ -610,6 +612,7 @@ class Recipe:
             "part_timeout_ms": self.part_timeout_ms,
             "author": self.author,
             "reason": self.reason,
+            "approved_by": self.approved_by,
             "created_at": self.created_at,
             "effective_at": self.effective_at,
         }
@@ -634,6 +637,7 @@ class Recipe:
             part_timeout_ms=value["part_timeout_ms"],
             author=value["author"],
             reason=value["reason"],
+            approved_by=tuple(value["approved_by"]),
             created_at=value["created_at"],
             effective_at=value["effective_at"],
         )

@@ -111,6 +111,7 @@ RECIPE = records.Recipe(
     late_action=records.Fallback.NG,
     author="an engineer",
     reason="first cut",
+    approved_by=("another engineer",),
     created_at=AT,
     effective_at=AT + timedelta(minutes=5),
 )
