@@ -171,20 +171,20 @@ def load(
     """Decode and prepare once, into memory; `on_loaded` is called after each picture.
 
     `to_train`, where `classes[0]` must be the good one: each view becomes a picture of its own, but for what is not
-    sure and all but a few good ones of each picture. Raises DatasetError naming the first picture that can't be
+    sure and all but a few good tiles of each picture. Raises DatasetError naming the first picture that can't be
     decoded, or learned from for want of boxes.
     """
     index_of = {name: index for index, name in enumerate(classes)}
     labels = np.array([index_of[example.label] for example in examples], np.int64)
     every = _every(examples, index_of)
 
-    def one(example: Example) -> tuple[U8, I64, F32]:
+    def one(number: int, example: Example) -> tuple[U8, I64, F32]:
         seen = _seen(example, spec)
         shown = shown_in(seen.views, index_of[example.label], example.boxes, index_of)
         all_shown = all_shown_in(seen.views, example.labels, example.boxes, index_of)
         if not to_train or spec.is_whole:
             return seen.pixels, shown, all_shown
-        kept = to_learn_from(shown)
+        kept = to_learn_from(seen.views, shown, number)
         if example.label != classes[0] and not shown[kept].any():
             raise DatasetError(
                 f"a model that looks at parts of a picture learns from marked defects; part {example.part_id} "
@@ -193,7 +193,7 @@ def load(
         return seen.pixels[kept], shown[kept], all_shown[kept]
 
     with ThreadPoolExecutor(_DECODE_THREADS, "dataset") as pool:
-        parts = _counted(pool.map(one, examples), on_loaded)
+        parts = _counted(pool.map(one, range(len(examples)), examples), on_loaded)
         if spec.is_whole:
             pictures = np.empty((len(examples), spec.height, spec.width, 3), np.uint8)
             for index, (pixels, *_) in enumerate(parts):

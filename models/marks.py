@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 NOT_SURE = -1
 """The label of a view that shows too little of a defect, or of which nobody knows."""
 VISIBLE = 0.5  # share of a defect that must lie in a view for the view to show it
-LARGE = 1 / 16  # share of a view's sides that a defect must take for an overview to show it
+LARGE = 1 / 24  # share of a view's sides that a defect must take for an overview to show it
 _LITTLE = 1e-6  # a share that is more than nothing and teaches nothing
-MOST_GOOD = 8  # views of one picture that teach what is good: good places are many and alike
+MOST_GOOD = 4  # tiles of one picture that teach what is good: good places are many and alike
 
 
 def shown_in(views: Sequence[View], label: int, boxes: Sequence[Box], index_of: Mapping[str, int]) -> I64:
@@ -55,11 +55,20 @@ def all_shown_in(
     return found
 
 
-def to_learn_from(shown: I64) -> I64:
-    """Places of the views to train on: all defects, and good ones evenly over the picture."""
-    good = np.flatnonzero(shown == 0)
-    some = good[np.linspace(0, len(good) - 1, min(len(good), MOST_GOOD)).astype(np.int64)] if len(good) else good
-    return np.sort(np.concatenate((np.flatnonzero(shown > 0), some)))
+def to_learn_from(views: Sequence[View], shown: I64, number: int) -> I64:
+    """Places of the views to train on: all defects, good overviews, and good tiles spread over the picture.
+
+    `number` is the picture's: from one to the next all tiles take their turn.
+    """
+    overviews = _areas(views) > _areas(views).min()
+    good = np.flatnonzero((shown == 0) & ~overviews)
+    turns = (number + np.arange(MOST_GOOD) * len(good) // MOST_GOOD) % max(1, len(good))
+    some = good[np.unique(turns)] if len(good) else good
+    return np.sort(np.concatenate((np.flatnonzero((shown > 0) | ((shown == 0) & overviews)), some)))
+
+
+def _areas(views: Sequence[View]) -> I64:
+    return np.array([view.width * view.height for view in views], np.int64)
 
 
 def _shares(views: Sequence[View], boxes: Sequence[Box]) -> tuple[np.ndarray, Bools]:
@@ -73,15 +82,14 @@ def _shares(views: Sequence[View], boxes: Sequence[Box]) -> tuple[np.ndarray, Bo
 
 def _is_large(views: Sequence[View], boxes: Sequence[Box]) -> np.ndarray:
     """Whether a box is large enough for a view, bool [views, boxes]: for one that holds no other view it always is."""
-    area = min(view.width * view.height for view in views)
+    areas = _areas(views)
     return np.array(
         [
             [
-                view.width * view.height <= area
-                or (box.width >= LARGE * view.width and box.height >= LARGE * view.height)
+                area <= areas.min() or (box.width >= LARGE * view.width and box.height >= LARGE * view.height)
                 for box in boxes
             ]
-            for view in views
+            for view, area in zip(views, areas, strict=True)
         ]
     )
 
