@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where a model found a defect, or a person drew one (score 1), in pixels of the upright picture, within it."""
+    """Where a model found a defect, or a person drew one (score 1), in pixels of the upright picture, within it.
+
+    `outlines` are the polygons of its mask together, each of corners (x, y) in the same pixels; empty: not known.
+    """
 
     label: str
     score: float
@@ -24,6 +27,7 @@ class Box:
     y: int
     width: int
     height: int
+    outlines: tuple[tuple[tuple[float, float], ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
