@@ -17,7 +17,7 @@ from models.augment import Symmetry
 from models.errors import DatasetError, TrainingFailedError
 from models.locating.losses import losses
 from models.locating.marked import MarkedPictures, changed
-from models.locating.network import Network
+from models.locating.network import Network, half_the_cores
 from models.order import generator_of, seed_of
 from models.resnet import bf16_is_native
 from models.schedule import groups_of, one_cycle
@@ -83,6 +83,7 @@ class LocatorFit:
         self._network, self._data, self._spec, self._seed = network, data, spec, seed
         self._groups = _groups(network, spec, _BODY_SHARE if started_with_weights else 1.0)
 
+    @half_the_cores()
     def run(self, on_step: Callable[[FitStep], None], clock: Callable[[], float] = time.monotonic) -> Fitted:
         """Train to the end; `on_step` may raise to end it. TrainingFailedError at the first loss that isn't finite."""
         optimiser, spec = torch.optim.AdamW(self._groups), self._spec

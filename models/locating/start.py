@@ -12,8 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from models.artifact import load_artifact
-from models.artifact_files import MANIFEST
+from models.artifact import Artifact, load_artifact
 from models.errors import ModelRefusedError
 from models.locating.artifact import LOCATOR, load_locator_artifact
 from models.locating.network import ANCHOR_SIDE, BODIES, expected_tensors
@@ -49,12 +48,16 @@ def read_start(start: Path) -> Start:
         known = load_locator_artifact(start)
         return Start(known.weights, known.arch, known.anchor_side, known.classes, known.sides)
     if start.is_dir():
-        artifact = load_artifact(start)
-        return _of_body(f"{start / MANIFEST} ({artifact.arch})", artifact.weights, artifact.arch)
+        return of_classifier(load_artifact(start))
     tensors = read_tensors(start)
     if any(name.startswith(_BODY) for name in tensors):
         return Start(_of_torchvision(tensors), _arch_of(tensors, _BODY), ANCHOR_SIDE)
     return _of_body(start.name, tensors, BODIES[_arch_of(tensors, "")])
+
+
+def of_classifier(artifact: Artifact) -> Start:
+    """A classifier's network as the body. ModelRefusedError where no locator has such a one."""
+    return _of_body(f"{artifact.model_id} ({artifact.arch})", artifact.weights, artifact.arch)
 
 
 def fitting(start: Start, arch: str, classes: tuple[str, ...]) -> dict[str, Tensor]:
