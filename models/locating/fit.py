@@ -86,7 +86,7 @@ class LocatorFit:
     @half_the_cores()
     def run(self, on_step: Callable[[FitStep], None], clock: Callable[[], float] = time.monotonic) -> Fitted:
         """Train to the end; `on_step` may raise to end it. TrainingFailedError at the first loss that isn't finite."""
-        optimiser, spec = torch.optim.AdamW(self._groups), self._spec
+        optimiser, spec = torch.optim.AdamW(self._groups, fused=True), self._spec
         total, number, started = spec.epochs * self._per_epoch, 0, clock()
         curve, sums = list[float](), 0.0
         while (progress := self._progress(number, total, clock() - started)) < 1:

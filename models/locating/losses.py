@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from models.locating.network import Network, batched
 from models.quick_torchvision import torchvision
 
-MASKS_A_PICTURE = 16
+MASKS_A_PICTURE = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
