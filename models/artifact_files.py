@@ -74,8 +74,7 @@ def write_whole(directory: Path, files: Mapping[str, bytes], manifest: str = MAN
 
     Raises ModelError where the directory holds anything else.
     """
-    if directory.exists() and (not directory.is_dir() or _holds_other_things(directory, manifest)):
-        raise ModelError(f"{directory} holds something other than a model; give a new or empty directory")
+    check_room(directory, manifest)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as scratch:
         new, old = Path(scratch) / "new", Path(scratch) / "old"
@@ -87,8 +86,11 @@ def write_whole(directory: Path, files: Mapping[str, bytes], manifest: str = MAN
         new.rename(directory)
 
 
-def _holds_other_things(directory: Path, manifest: str) -> bool:
-    return not (directory / manifest).exists() and any(directory.iterdir())
+def check_room(directory: Path, manifest: str = MANIFEST) -> None:
+    """ModelError where a directory holds anything but a model with such a manifest, which may be replaced."""
+    holds_others = directory.is_dir() and not (directory / manifest).exists() and any(directory.iterdir())
+    if holds_others or (directory.exists() and not directory.is_dir()):
+        raise ModelError(f"{directory} holds something other than a model; give a new or empty directory")
 
 
 def parse_json(name: str, data: bytes) -> object:

@@ -17,13 +17,15 @@ from models.augment import Symmetry
 from models.errors import DatasetError, TrainingFailedError
 from models.locating.losses import losses
 from models.locating.marked import MarkedPictures, changed
-from models.locating.network import Network, half_the_cores
+from models.locating.network import Network, batched, half_the_cores
 from models.order import generator_of, seed_of
 from models.resnet import bf16_is_native
 from models.schedule import groups_of, one_cycle
 
+LEAST_BATCH = 4  # of a start from nothing
 _BODY_SHARE = 1 / 3  # of the rate, where the body comes with weights
 _LONGEST_GRADIENT = 5.0
+_SETTLING = 24  # batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class LocatorFitSpec:
 
     epochs: int = 24
     batch: int = 8
-    rate: float = 3e-4
+    rate: float = 5e-4
     weight_decay: float = 0.01
     warm_up: float = 0.1  # share of the steps
     symmetries: tuple[Symmetry, ...] = ("mirror", "flip")
@@ -72,11 +74,16 @@ class LocatorFit:
     def __init__(
         self, network: Network, data: MarkedPictures, spec: LocatorFitSpec, seed: int, started_with_weights: bool
     ) -> None:
-        """DatasetError where no picture is marked."""
+        """DatasetError where no picture is marked, or BatchNorm can't learn from so small batches."""
         self._marked = data.marked
         self._good = sorted(set(range(len(data))) - set(self._marked))
         if not self._marked:
             raise DatasetError("no picture has a box that a person drew; a locator learns from marked defects (COCO)")
+        if not started_with_weights and spec.batch < LEAST_BATCH:
+            raise DatasetError(
+                f"without weights to start with a step needs {LEAST_BATCH} pictures at least, for BatchNorm learns "
+                f"from them; came {spec.batch}"
+            )
         good = round(len(self._marked) * spec.good_share / (1 - spec.good_share)) if self._good else 0
         self._good_an_epoch = min(good, len(self._good))
         self._per_epoch = max(1, (len(self._marked) + self._good_an_epoch) // spec.batch)
@@ -100,7 +107,26 @@ class LocatorFit:
             left = max(0.0, 1 / max(1e-9, self._progress(number, total, elapsed_s)) - 1)
             epoch = (number - 1) // self._per_epoch + 1
             on_step(FitStep(number, total, epoch, loss, left * elapsed_s))
+        self._settle_norm()
         return Fitted(tuple(curve), number, number * spec.batch, clock() - started)
+
+    @torch.no_grad()
+    def _settle_norm(self) -> None:
+        """Statistics of BatchNorm that learned, over pictures as they are, by the weights that training ended with.
+
+        Running averages trail behind them ("precise BatchNorm", Wu and Johnson 2021, arXiv 2105.07576).
+        """
+        norms = [part for part in self._network.modules() if isinstance(part, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average
+        batch = self._spec.batch
+        device = next(self._network.parameters()).device
+        for first in range(0, min(len(self._data), _SETTLING * batch) if norms else 0, batch):
+            places = [(first + turn) % len(self._data) for turn in range(batch)]
+            pictures = [torch.from_numpy(self._data.picture(place)) for place in places]
+            with _autocast(device):
+                self._network.backbone.body(batched(pictures, device).tensors)
 
     def _progress(self, number: int, total: int, elapsed_s: float) -> float:
         budget_s = self._spec.budget_s

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from models.artifact_checks import check_name
 from models.dataset import Example, Split, ordered, split_of, spread
 from models.errors import DatasetError
 from models.locating.artifact import MIN_SIDE, GoldenPicture, LocatorArtifact
@@ -94,6 +95,7 @@ def train_locator(
     Raises DatasetError for unusable examples, ModelRefusedError for weights that don't fit, TrainingFailedError where
     the loss stops being a number.
     """
+    check_name("a locator's name", spec.model_id)
     classes, splits = teaching(examples, spec.good)
     arch = spec.arch or (start.arch if start else DEFAULT_ARCH)
     sides = checked_sides(spec.sides or (start and start.sides) or DEFAULT_SIDES)
