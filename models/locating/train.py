@@ -97,30 +97,32 @@ def train_locator(
     """
     check_name("a locator's name", spec.model_id)
     classes, splits = teaching(examples, spec.good)
-    arch = spec.arch or (start.arch if start else DEFAULT_ARCH)
-    sides = checked_sides(spec.sides or (start and start.sides) or DEFAULT_SIDES)
-    anchor_side = (start and start.anchor_side) or anchor_side_for(sides)
-    network = _first_network(arch, classes, anchor_side, spec.seed, start)
-    data = _decoded(splits["train"], classes, sides, on_progress)
+    plan = _planned(spec, classes, start)
+    network = _first_network(plan, spec.seed, start)
+    data = _decoded(splits["train"], plan, on_progress)
 
     def on_step(step: FitStep) -> None:
         on_progress(LocatorProgress("fit", step.number, step.total, step.loss, step.eta_s))
 
     fitted = LocatorFit(network.to(best_device()), data, spec.fit, spec.seed, start is not None).run(on_step, clock)
-    weights = frozen({name: value.detach().cpu() for name, value in network.state_dict().items()})
-    trained = network_of(arch, len(classes), anchor_side, weights).to(best_device())
-    made = LocatorArtifact(
-        model_id=spec.model_id,
-        arch=arch,
-        classes=classes,
-        sides=sides,
-        anchor_side=anchor_side,
-        min_score=LEAST_SCORE,
-        weights=weights,
-        golden=_golden(trained, data),
-        created_at=now(),
-    )
+    made = _packed(network, plan, data, spec.model_id, now())
     return _with_figures(made, fitted, splits, spec.seed, on_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What network is trained: facts of the artifact by the same names."""
+
+    arch: str
+    classes: tuple[str, ...]
+    sides: tuple[int, int]
+    anchor_side: int
+
+
+def _planned(spec: LocatorSpec, classes: tuple[str, ...], start: Start | None) -> _Plan:
+    arch = spec.arch or (start.arch if start else DEFAULT_ARCH)
+    sides = checked_sides(spec.sides or (start and start.sides) or DEFAULT_SIDES)
+    return _Plan(arch, classes, sides, (start and start.anchor_side) or anchor_side_for(sides))
 
 
 def anchor_side_for(sides: tuple[int, int]) -> int:
@@ -138,21 +140,18 @@ def checked_sides(sides: tuple[int, int]) -> tuple[int, int]:
     return sides
 
 
-def _first_network(arch: str, classes: tuple[str, ...], anchor_side: int, seed: int, start: Start | None) -> Network:
+def _first_network(plan: _Plan, seed: int, start: Start | None) -> Network:
     """Random weights with BatchNorm that learns; with weights to start with they are there, and BatchNorm is frozen."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = build(arch, len(classes), anchor_side, learning_norm=start is None)
+        network = build(plan.arch, len(plan.classes), plan.anchor_side, learning_norm=start is None)
     if start is not None:
-        network.load_state_dict(network.state_dict() | fitting(start, arch, classes))
+        network.load_state_dict(network.state_dict() | fitting(start, plan.arch, plan.classes))
     return network
 
 
 def _decoded(
-    examples: Sequence[Example],
-    classes: Sequence[str],
-    sides: tuple[int, int],
-    on_progress: Callable[[LocatorProgress], None],
+    examples: Sequence[Example], plan: _Plan, on_progress: Callable[[LocatorProgress], None]
 ) -> MarkedPictures:
     done = 0
 
@@ -161,7 +160,24 @@ def _decoded(
         done += 1
         on_progress(LocatorProgress("decode", done, len(examples)))
 
-    return MarkedPictures(examples, classes, sides, on_decoded)
+    return MarkedPictures(examples, plan.classes, plan.sides, on_decoded)
+
+
+def _packed(network: Network, plan: _Plan, data: MarkedPictures, model_id: str, at: datetime) -> LocatorArtifact:
+    """The artifact, with golden pictures, showing every place down to LEAST_SCORE."""
+    weights = frozen({name: value.detach().cpu() for name, value in network.state_dict().items()})
+    trained = network_of(plan.arch, len(plan.classes), plan.anchor_side, weights).to(best_device())
+    return LocatorArtifact(
+        model_id=model_id,
+        arch=plan.arch,
+        classes=plan.classes,
+        sides=plan.sides,
+        anchor_side=plan.anchor_side,
+        min_score=LEAST_SCORE,
+        weights=weights,
+        golden=_golden(trained, data),
+        created_at=at,
+    )
 
 
 def _golden(network: Network, data: MarkedPictures) -> tuple[GoldenPicture, ...]:

@@ -49,14 +49,7 @@ def train_locator_command(settings: Settings, options: LocatorTrainOptions) -> N
     ui, info = Ui(), labelled_set.read(options.data).info
     examples = labelled_set.examples(options.data)
     start = read_start(options.start) if options.start else None
-    spec = LocatorSpec(
-        model_id=options.name or f"{re.sub('[^A-Za-z0-9._-]', '-', info.name)[:56]}-locator",
-        arch=options.arch,
-        sides=options.sides,
-        fit=dataclasses.replace(LocatorFitSpec(), **options.changes),
-        good=info.good,
-        seed=options.seed,
-    )
+    spec = _spec(info, options)
     directory = options.out or settings.data_dir / "models" / spec.model_id
     check_room(directory, LOCATOR)
     classes, taught = teaching(examples, info.good)
@@ -81,6 +74,17 @@ def train_locator_command(settings: Settings, options: LocatorTrainOptions) -> N
     else:
         ui.table(f"{artifact.model_id} · validation", rows_of(artifact.metrics["validation"]))
         ui.say(f"kept in {directory}; `lineside locator evaluate` looks at the test split")
+
+
+def _spec(info: labelled_set.Info, options: LocatorTrainOptions) -> LocatorSpec:
+    return LocatorSpec(
+        model_id=options.name or f"{re.sub('[^A-Za-z0-9._-]', '-', info.name)[:56]}-locator",
+        arch=options.arch,
+        sides=options.sides,
+        fit=dataclasses.replace(LocatorFitSpec(), **options.changes),
+        good=info.good,
+        seed=options.seed,
+    )
 
 
 def evaluate_locator_command(model: Path, data: Path, as_json: bool) -> None:
