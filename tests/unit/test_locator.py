@@ -23,7 +23,7 @@ from models.locating.start import fitting, read_start
 from models.locating.tiny import TINY_DEFECTS, tiny_locator
 from models.locator import Locator, load_locator, save_locator
 from models.preprocess import EncodedImage, RejectedImageError
-from tests.locating import blocks
+from tests.discs import blocks
 from tests.models_fixture import tiny_artifact
 
 BIAS = "rpn.head.cls_logits.bias"

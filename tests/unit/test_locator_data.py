@@ -21,7 +21,7 @@ from models.locating.train import teaching
 from streams.capture.coco_masks import outlines_in
 from streams.cli import app
 from tests.commands import lineside
-from tests.locating import SIDE, disc, plain, png
+from tests.discs import SIDE, disc, plain, png
 
 CLASSES = ("dent",)
 TRIANGLE = [10.5, 10, 30, 10, 30, 40.25]

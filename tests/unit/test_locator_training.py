@@ -26,7 +26,7 @@ from models.locator import load_locator
 from models.preprocess import decode
 from streams.cli import app
 from tests.commands import lineside
-from tests.locating import disc, parts_of, plain
+from tests.discs import disc, parts_of, plain
 
 SIDES = (64, 64)
 FEW = LocatorFitSpec(epochs=1, batch=4, symmetries=(), jitter=0.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.locating.outlines import MAX_POINTS, drawn, outline, outlines_of, simplified
-from tests.locating import disc_outline
+from tests.discs import disc_outline
 
 
 def soft_disc(side: int = 28) -> np.ndarray:
