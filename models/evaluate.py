@@ -77,11 +77,13 @@ def rate(count: int, total: int) -> Rate:
 
 
 def any_defect(scores: F32, classes: Sequence[ModelClass]) -> F32:
-    """The sum of all defects' probabilities, [n]: a bad part whose kind is unclear is bad all the same.
+    """The probability that something is wrong, [n], as `views.any_wrong` has it for one picture.
 
-    1 at most, as inspection has it: of several views together the sum may be more (`views.combined`).
+    A bad part whose kind is unclear is bad all the same.
     """
-    return np.asarray(scores[:, [c.role == "defect" for c in classes]].sum(axis=1).clip(max=1), np.float32)
+    defects = np.array([c.role == "defect" for c in classes])
+    left_by_good = 1 - scores[:, ~defects].sum(axis=1)
+    return np.asarray(np.minimum(scores[:, defects].sum(axis=1), left_by_good).clip(min=0), np.float32)
 
 
 def rejected(

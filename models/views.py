@@ -8,7 +8,7 @@ small as a network takes it, would lose them. Knows no pixels and no network.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
 from typing import TYPE_CHECKING, Any, Self
@@ -98,6 +98,15 @@ def combined(rows: F32, counts: Sequence[int], defects: Sequence[bool]) -> F32:
     good = [index for index, is_defect in enumerate(defects) if not is_defect]
     found[:, good] = np.minimum.reduceat(rows[:, good], starts, axis=0)
     return found
+
+
+def any_wrong(defects: Iterable[float], goods: Iterable[float]) -> float:
+    """The probability that something is wrong, by the scores of defect classes and of good ones: 0 to 1.
+
+    The sum over the defects, and no more than what good leaves. Of one view the two are the same. Of several each
+    defect's highest may be another view's, so their sum says too much; good's lowest is what the worst view says.
+    """
+    return max(0.0, min(sum(defects), 1.0 - sum(goods)))
 
 
 def strongest(rows: F32, names: Sequence[str], defects: Sequence[bool], together: str) -> dict[str, int]:

@@ -588,6 +588,8 @@ class Recipe:
     """Wait for the missing views of a part."""
     author: str
     reason: str
+    approved_by: tuple[str, ...] = ()
+    """Who agreed, beside the author."""
     created_at: datetime
     effective_at: datetime
 
@@ -610,6 +612,7 @@ class Recipe:
             "part_timeout_ms": self.part_timeout_ms,
             "author": self.author,
             "reason": self.reason,
+            "approved_by": self.approved_by,
             "created_at": self.created_at,
             "effective_at": self.effective_at,
         }
@@ -634,6 +637,7 @@ class Recipe:
             part_timeout_ms=value["part_timeout_ms"],
             author=value["author"],
             reason=value["reason"],
+            approved_by=tuple(value["approved_by"]),
             created_at=value["created_at"],
             effective_at=value["effective_at"],
         )
@@ -1492,6 +1496,100 @@ class ModelReleased:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in a picture a defect lies."""
+
+    label: str
+    score: float
+    """How sure the second stage is, 0 to 1; no probability that the part is bad."""
+    box: Box
+    outline: tuple[float, ...] = ()
+    """x and y in turn of a closed polygon, in pixels of the upright picture; empty where only the box is known."""
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {"label": self.label, "score": self.score, "box": self.box.to_avro(), "outline": self.outline}
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> Place:
+        """The record from what fastavro read."""
+        return cls(
+            label=value["label"], score=value["score"], box=Box.from_avro(value["box"]), outline=tuple(value["outline"])
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefectLocated:
+    """Where the defects of a rejected frame lie, by a second stage that decides nothing. The first record of a location_id counts."""
+
+    location_id: UUID
+    """uuid5 of verdict_id and model_sha256."""
+    verdict_id: UUID
+    frame_id: UUID
+    plant: str
+    line: str
+    station: str
+    camera: str
+    sku: str
+    part_id: str | None = None
+    image_sha256: str
+    places: tuple[Place, ...]
+    """The surest first; empty where nothing was found, or where reason says why nobody looked."""
+    reason: Reason
+    """SCORE where it looked; LATE, IMAGE_UNAVAILABLE, ENGINE_FAILED and others where it did not."""
+    detail: str = ""
+    model_id: str
+    model_sha256: str
+    locate_ms: float
+    located_at: datetime
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "location_id": self.location_id,
+            "verdict_id": self.verdict_id,
+            "frame_id": self.frame_id,
+            "plant": self.plant,
+            "line": self.line,
+            "station": self.station,
+            "camera": self.camera,
+            "sku": self.sku,
+            "part_id": self.part_id,
+            "image_sha256": self.image_sha256,
+            "places": [item.to_avro() for item in self.places],
+            "reason": self.reason,
+            "detail": self.detail,
+            "model_id": self.model_id,
+            "model_sha256": self.model_sha256,
+            "locate_ms": self.locate_ms,
+            "located_at": self.located_at,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> DefectLocated:
+        """The record from what fastavro read."""
+        return cls(
+            location_id=value["location_id"],
+            verdict_id=value["verdict_id"],
+            frame_id=value["frame_id"],
+            plant=value["plant"],
+            line=value["line"],
+            station=value["station"],
+            camera=value["camera"],
+            sku=value["sku"],
+            part_id=value["part_id"],
+            image_sha256=value["image_sha256"],
+            places=tuple(Place.from_avro(item) for item in value["places"]),
+            reason=Reason(value["reason"]),
+            detail=value["detail"],
+            model_id=value["model_id"],
+            model_sha256=value["model_sha256"],
+            locate_ms=value["locate_ms"],
+            located_at=value["located_at"],
+        )
+
+
 Event = (
     FrameCaptured
     | VerdictIssued
@@ -1507,4 +1605,5 @@ Event = (
     | AuditEntry
     | GateSignal
     | ModelReleased
+    | DefectLocated
 )

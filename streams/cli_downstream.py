@@ -1,4 +1,4 @@
-"""`lineside parts|statistics|sampler`: what works on verdicts. Parse and delegate only."""
+"""`lineside parts|statistics|sampler|locate`: what works on verdicts. Parse and delegate only."""
 
 from __future__ import annotations
 
@@ -80,3 +80,26 @@ def sampler(
     )
     stay_small()
     asyncio.run(run_sampler(settings, options, announcer("sampling; Ctrl-C stops", ready_file)))
+
+
+@app.command()
+@with_settings()
+def locate(
+    settings: Settings,
+    model: Annotated[Path, typer.Option(help="Directory of a model of `lineside locator train`.")],
+    max_age: Annotated[
+        float, typer.Option(min=1, help="Seconds: a defect that is older is passed by, where this falls behind.")
+    ] = 3600.0,
+    ready_file: ReadyFile = None,
+) -> None:
+    """Say where the defects of rejected frames lie, until SIGTERM or Ctrl-C: boxes and outlines for people.
+
+    A second stage, off the verdict's path: it decides nothing, and no verdict waits for it. Its events go to the topic
+    `locations`, and rework stations draw them. Run more of them to share the work. Example:
+    `lineside locate --model models/where-1`.
+    """
+    from streams.commands.locate import run_locate
+
+    ensure_data_dir(settings)
+    stay_small()
+    asyncio.run(run_locate(settings, model, max_age, announcer("locating defects; Ctrl-C stops", ready_file)))

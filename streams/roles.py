@@ -21,6 +21,7 @@ from streams.topics import (
     FRAMES,
     GATES,
     LINE_STATS,
+    LOCATIONS,
     MODELS,
     OUTCOMES,
     PARTS,
@@ -99,10 +100,11 @@ ROLES: Mapping[str, Role] = {
             writes=(SAMPLES,),
             watches=("inspection",),
         ),
+        Role("locator", "lineside locate", reads=(DEFECTS,), writes=(LOCATIONS,), groups=("locator",)),
         Role(
             "station",
             "lineside station",
-            reads=(*_OF_PAGES, CLAIMS, AUDIT),
+            reads=(*_OF_PAGES, LOCATIONS, CLAIMS, AUDIT),
             writes=(OUTCOMES, CLAIMS, AUDIT),
         ),
         Role(
@@ -147,7 +149,7 @@ ROLES: Mapping[str, Role] = {
         Role(
             "subscriber",
             "bridges to PLC, MES and others",
-            reads=(PARTS, VERDICTS, DEFECTS, LINE_STATS, ALARMS),
+            reads=(PARTS, VERDICTS, DEFECTS, LOCATIONS, LINE_STATS, ALARMS),
             group_families=("subscriber.",),
         ),
     )
@@ -160,6 +162,7 @@ ROLE_OF_COMMAND: Mapping[str, str] = {
     "parts": "parts",
     "statistics": "statistics",
     "sampler": "sampler",
+    "locate": "locator",
     "archive": "archiver",
     "dashboard": "dashboard",
     "station": "station",

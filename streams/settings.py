@@ -48,6 +48,7 @@ class Settings:
 
     model_store: str = ""  # folder of released models, shared by all machines; empty: model-store/ in data_dir
     release_approvals: int = 1  # how many different people a release takes
+    recipe_approvals: int = 1  # how many different people a change of a recipe takes
 
     partitions: int = 12  # of every topic keyed by station
     replication: int = 1

@@ -139,6 +139,10 @@ def _downstream(record: records.Event) -> str:
             return _words(f"{record.chain_id} #{record.chain_seq}", record.actor, record.action, record.subject)
         case records.GateSignal():
             return _words(record.kind, f"by {record.sender}", record.detail)
+        case records.DefectLocated():
+            found = ", ".join(f"{p.label} {p.score:.2f} at {p.box.x},{p.box.y}" for p in record.places)
+            why = "nothing found" if record.reason == records.Reason.SCORE else f"{record.reason} {record.detail}"
+            return _words(record.sku, record.part_id, found or why, f"by {record.model_id}")
         case records.ModelReleased():
             verb = "retired" if record.retired else "released"
             return _words(record.model_id, record.arch, f"{verb} by {record.released_by}", record.reason)

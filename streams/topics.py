@@ -42,6 +42,7 @@ CLAIMS = Topic("claims", records.StationClaim, 7 * DAY_MS)
 ALARMS = Topic("alarms", records.AlarmRaised, 365 * DAY_MS, by_station=False)
 AUDIT = Topic("audit", records.AuditEntry, FOREVER, by_station=False)
 GATES = Topic("gates", records.GateSignal, FOREVER, by_station=False)
+LOCATIONS = Topic("locations", records.DefectLocated, 365 * DAY_MS)
 MODELS = Topic("models", records.ModelReleased, FOREVER, by_station=False)
 TOPICS: Mapping[str, Topic] = {
     topic.name: topic
@@ -49,6 +50,7 @@ TOPICS: Mapping[str, Topic] = {
         FRAMES,
         VERDICTS,
         DEFECTS,
+        LOCATIONS,
         PARTS,
         OUTCOMES,
         SAMPLES,

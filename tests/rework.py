@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 from schemas.records import (
     AuditEntry,
     DefectDetected,
+    DefectLocated,
     Finding,
     PartDecided,
     ReworkFinding,
@@ -20,7 +21,7 @@ from schemas.records import (
 )
 from streams.bus.subscriber import Received
 from streams.downstream.rework.cases import CaseKey, Scope
-from tests.contracts.samples import CLAIM, DEFECT, NAMESPACE, OUTCOME, PART, SAMPLE, VERDICT
+from tests.contracts.samples import CLAIM, DEFECT, LOCATED, NAMESPACE, OUTCOME, PART, SAMPLE, VERDICT
 
 START = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 EVERYTHING = Scope()
@@ -50,6 +51,12 @@ def defect(n: int, score: float = 0.9, **changes: Any) -> DefectDetected:
         "gateway_ms": 0,
     }
     return dataclasses.replace(DEFECT, verdict=dataclasses.replace(VERDICT, **fields | changes))
+
+
+def located(n: int, **changes: Any) -> DefectLocated:
+    """Where the defect of the n-th frame lies."""
+    place = {name: getattr(VERDICT, name) for name in ("plant", "line", "station")}
+    return dataclasses.replace(LOCATED, **{"verdict_id": verdict_id(n)} | place | changes)
 
 
 def sample(n: int, **changes: Any) -> SampleSelected:

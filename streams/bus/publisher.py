@@ -40,7 +40,12 @@ REQUEST_MAX_BYTES = max(topic.max_message_bytes for topic in TOPICS.values()) + 
 Compression = Literal["lz4", "zstd", "snappy", "gzip"]
 Headers = list[tuple[str, bytes]]
 StationEvent = (
-    records.PartDecided | records.ReworkOutcome | records.SampleSelected | records.StationClaim | records.LineWindow
+    records.PartDecided
+    | records.ReworkOutcome
+    | records.SampleSelected
+    | records.StationClaim
+    | records.LineWindow
+    | records.DefectLocated
 )
 
 
@@ -298,6 +303,8 @@ def _of_station(record: StationEvent) -> tuple[str, str, datetime]:
             return str(record.sample_id), source, record.selected_at
         case records.StationClaim():
             return f"{record.claim_id}/{record.released}", source, record.at
+        case records.DefectLocated():
+            return str(record.location_id), source, record.located_at
         case records.LineWindow():
             return f"{record.window_start.timestamp():.0f}/{record.revision}", source, record.at
 

@@ -80,6 +80,8 @@ def _identity(record: records.Event) -> UUID | None:
             return record.decision_id
         case records.SampleSelected():
             return record.sample_id
+        case records.DefectLocated():
+            return record.location_id
         case records.ReworkOutcome():
             return record.outcome_id
     return None

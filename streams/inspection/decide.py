@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
-from models.views import View
+from models.views import View, any_wrong
 from schemas.records import (
     Box,
     Fallback,
@@ -30,7 +30,7 @@ from streams.inspection.limits import DETAIL_MAX_CHARS
 
 VERDICT_NAMESPACE = uuid.UUID("5b0c5a3e-8f0e-4a77-9c55-6d8f3a1f2b90")
 LIVE = "live"
-ANY_DEFECT = "*"  # key of a recipe's thresholds for the sum of all defect classes
+ANY_DEFECT = "*"  # key of a recipe's thresholds for all defect classes together
 FALLBACK_OUTCOMES = {Fallback.NG: Outcome.NG, Fallback.UNSURE: Outcome.UNSURE}  # else ERROR: not inspected
 TO_BE_LOOKED_AT = (Outcome.NG, Outcome.UNSURE)
 NOT_DEFECTS = (Reason.LATE,)  # reach people through `parts`, whatever their outcome
@@ -172,10 +172,11 @@ def _by_scores(by_class: Mapping[str, float], classes: ClassRoles, recipe: Recip
 
 
 def _defect_scores(by_class: Mapping[str, float], classes: ClassRoles, recipe: Recipe) -> dict[str, float]:
-    """Score by defect class, with their sum as ANY_DEFECT where the recipe sets a limit for it."""
+    """Score by defect class, and of all together as ANY_DEFECT where the recipe sets a limit for it."""
     scores = {name: by_class[name] for name in classes.names if name in classes.defects}
     if ANY_DEFECT in recipe.thresholds:
-        scores[ANY_DEFECT] = min(1.0, sum(scores.values()))
+        goods = (score for name, score in by_class.items() if name not in classes.defects)
+        scores[ANY_DEFECT] = any_wrong(scores.values(), goods)
     return scores
 
 

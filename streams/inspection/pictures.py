@@ -55,9 +55,10 @@ class Pictures:
         if frame.image_ref is None:
             raise FrameRejectedError(Reason.EMPTY, "neither a picture nor a reference to one")
         async with ends_at(expires_at):
-            return await self._claimed(frame.image_ref)
+            return await self.by_reference(frame.image_ref)
 
-    async def _claimed(self, reference: str) -> bytes:
+    async def by_reference(self, reference: str) -> bytes:
+        """The bytes of an object of the store, however long it takes; FrameRejectedError as `fetch`."""
         retry_s = FIRST_RETRY_S
         while True:
             try:

@@ -25,15 +25,22 @@ class RecipeBook:
     def __init__(self, default: Recipe | None = None) -> None:
         self._default = default
         self._by_scope: dict[tuple[str, str, str], list[tuple[datetime, int, Recipe]]] = defaultdict(list)
+        self._versions: dict[tuple[str, str], int] = {}
         self._count = 0
 
     def add(self, recipe: Recipe, published_at: datetime) -> bool:
         """Take a recipe in; False for one that never takes effect.
 
-        That is one published less than 5 s before it should, or with texts longer than a verdict can repeat.
+        That is one published less than 5 s before it should, one with texts longer than a verdict can repeat, or one
+        whose version isn't above all before it of its line: a verdict names its recipe by line and version, and of two
+        people who make the same version at once the first in the topic's order is obeyed.
         """
+        place = (recipe.plant, recipe.line)
         if recipe.effective_at < published_at + NOTICE or not _is_repeatable(recipe):
             return False
+        if recipe.version <= self._versions.get(place, DEFAULT_VERSION):
+            return False
+        self._versions[place] = recipe.version
         self._count += 1
         bisect.insort(
             self._by_scope[recipe.plant, recipe.line, recipe.sku],

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from models.views import any_wrong
 from schemas.records import Outcome, Reason
 from streams.errors import CallerError
 
@@ -83,6 +84,7 @@ def decisions_of(run: str, verdicts: pa.Table, classes: Mapping[str, str]) -> De
 def _decision(key: Key, row: Mapping[str, Any], classes: Mapping[str, str]) -> Decision:
     scores: dict[str, float] = json.loads(row["scores"] or "{}")
     defects = [score for name, score in scores.items() if classes.get(name) != "good"]
+    goods = [score for name, score in scores.items() if classes.get(name) == "good"]
     findings = json.loads(row["findings"] or "[]")
     surest = max(findings, key=lambda finding: float(finding["score"]), default={"label": "none"})
     facts = {**row, "day": f"{row['source_timestamp']:%Y-%m-%d}", "line": f"{row['plant']}/{row['line']}"}
@@ -90,7 +92,7 @@ def _decision(key: Key, row: Mapping[str, Any], classes: Mapping[str, str]) -> D
         key=key,
         outcome=Outcome(row["outcome"]),
         scores=scores,
-        score=min(1.0, sum(defects)) if scores else None,
+        score=any_wrong(defects, goods) if scores else None,
         label=row["label"],
         predicted=str(surest["label"]),
         facts=facts,

@@ -111,6 +111,7 @@ RECIPE = records.Recipe(
     late_action=records.Fallback.NG,
     author="an engineer",
     reason="first cut",
+    approved_by=("another engineer",),
     created_at=AT,
     effective_at=AT + timedelta(minutes=5),
 )
@@ -252,6 +253,31 @@ GATE = records.GateSignal(
     detail="frames has 24 partitions",
     at=AT,
 )
+LOCATED = records.DefectLocated(
+    location_id=UUID(int=31),
+    verdict_id=UUID(int=7),
+    frame_id=UUID(int=5),
+    plant="p1",
+    line="l1",
+    station="s1",
+    camera="c1",
+    sku="flange",
+    part_id="P-1",
+    image_sha256="ab" * 32,
+    places=(
+        records.Place(
+            label="scratch",
+            score=0.75,
+            box=records.Box(x=10, y=20, width=30, height=40),
+            outline=(10.0, 20.0, 40.0, 20.5, 25.0, 60.0),
+        ),
+    ),
+    reason=records.Reason.SCORE,
+    model_id="where-1",
+    model_sha256="cd" * 32,
+    locate_ms=812.5,
+    located_at=AT,
+)
 MODEL = records.ModelReleased(
     model_id="flange-41",
     uri="models/" + "cd" * 32,
@@ -270,7 +296,7 @@ SAMPLES: dict[str, records.Event] = {
     type(event).__name__: event
     for event in (
         *(FRAME, VERDICT, DEFECT, DEAD_LETTER, RECIPE, PART),
-        *(OUTCOME, SAMPLE, CLAIM, ALARM, WINDOW, AUDIT, GATE, MODEL),
+        *(OUTCOME, SAMPLE, CLAIM, ALARM, WINDOW, AUDIT, GATE, MODEL, LOCATED),
     )
 }
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.measures import mcnemar
+from models.views import any_wrong
 from schemas.records import Outcome
 from streams.errors import CallerError
 from streams.inspection.decide import ClassRoles, judge
@@ -101,7 +102,7 @@ def test_thresholds_decide_as_inspection_would(
     decided = {}
     for n, (scratch, dent) in enumerate(rows):
         scores = {"good": 0.5, "scratch": scratch, "dent": dent}
-        decided[f"f{n}", 1] = Decision((f"f{n}", 1), OK, scores, min(1.0, scratch + dent), None, "none", FACTS)
+        decided[f"f{n}", 1] = Decision((f"f{n}", 1), OK, scores, any_wrong([scratch, dent], [0.5]), None, "none", FACTS)
     asked = Limits(thresholds, band)
     roles = ClassRoles(names, frozenset({"scratch", "dent"}))
     made = recipe(thresholds=thresholds, unsure_band=band)

@@ -16,7 +16,7 @@ from models.fit import FitSpec
 from models.marks import NOT_SURE, shown_in, to_learn_from
 from models.preprocess import EncodedImage, Preprocessing
 from models.train import TrainSpec, train
-from models.views import Region, combined, views_of
+from models.views import Region, any_wrong, combined, views_of
 from streams.inspection.decide import ANY_DEFECT, ClassRoles, judge
 from tests.builders import recipe
 from tests.pictures import saved
@@ -112,19 +112,27 @@ def test_a_model_trained_on_tiles_finds_what_is_too_small_for_the_whole_picture(
         train([speck(number) for number in range(100)], dataclasses.replace(spec, soft_labels=True))
 
 
-def test_what_views_say_together_is_one_at_most_as_inspection_has_it() -> None:
-    """Two views that see different defects: each sure for itself, and more than sure together."""
+def test_several_views_together_are_as_bad_as_the_worst_of_them_everywhere() -> None:
+    """Two views that see different defects: what speaks for each adds up to more than what any view says."""
+    names = ("good", "scratch", "dent")
     classes = [ModelClass("good", "good"), ModelClass("scratch", "defect", 0.9), ModelClass("dent", "defect", 0.9)]
-    rows = combined(np.array([[0.2, 0.8, 0.0], [0.3, 0.0, 0.7]], np.float32), [2], [False, True, True])
-    assert rows.sum() > 1.5
-    assert any_defect(rows, classes).tolist() == [1.0]
-    assert rejected(rows, classes, 1.0).tolist() == [True]
-    roles, limits = (
-        ClassRoles(("good", "scratch", "dent"), frozenset({"scratch", "dent"})),
-        {"scratch": 0.9, "dent": 0.9},
-    )
-    judged = judge(rows[0].tolist(), roles, recipe(thresholds=limits | {ANY_DEFECT: 1.0}))
-    assert [(finding.label, finding.score) for finding in judged.findings] == [(ANY_DEFECT, 1.0)]
+    rows = combined(np.array([[0.25, 0.75, 0.0], [0.375, 0.0, 0.625]], np.float32), [2], [False, True, True])
+    assert rows.tolist() == [[0.25, 0.75, 0.625]]
+    assert any_defect(rows, classes).tolist() == [0.75] == [any_wrong(rows[0, 1:], rows[0, :1])]
+    assert rejected(rows, classes, 0.75).tolist() == [True]
+    assert rejected(rows, classes, 0.76).tolist() == [False]
+    roles = ClassRoles(names, frozenset(names[1:]))
+    judged = judge(rows[0].tolist(), roles, recipe(thresholds={"scratch": 0.9, "dent": 0.9, ANY_DEFECT: 0.75}))
+    assert [(finding.label, finding.score) for finding in judged.findings] == [(ANY_DEFECT, 0.75)]
+
+
+@pytest.mark.parametrize(
+    ("defects", "goods", "wrong"), [([0.25], [0.75], 0.25), ([0.5, 0.5], [], 1.0), ([0], [1.5], 0)]
+)
+def test_what_is_wrong_is_what_good_leaves_and_never_more_than_all(
+    defects: list[float], goods: list[float], wrong: float
+) -> None:
+    assert any_wrong(defects, goods) == wrong
 
 
 def test_good_tiles_take_turns_and_good_overviews_always_teach() -> None:

@@ -17,8 +17,8 @@ from streams.downstream.rework.board import Board
 from streams.downstream.rework.cases import CaseKey, Scope
 from streams.downstream.rework.chains import Standing
 from streams.downstream.rework.review import drawn
-from tests.contracts.samples import DEFECT
-from tests.rework import EVERYTHING, at, claim, defect, handled, key, outcome, part, read, sample, verdict_id
+from tests.contracts.samples import DEFECT, LOCATED
+from tests.rework import EVERYTHING, at, claim, defect, handled, key, located, outcome, part, read, sample, verdict_id
 
 
 def board(share: float = 0.0, scope: Scope = EVERYTHING) -> Board:
@@ -364,3 +364,45 @@ IN_TURN = [name for name, records in TOPICS.items() for _ in records]
 @given(st.permutations(IN_TURN))
 def test_any_interleaving_of_topics_gives_the_same_board(feeding: list[str]) -> None:
     assert folded(feeding) == folded(IN_TURN)
+
+
+# --- where the defects lie ------------------------------------------------------------------------------------------
+
+
+def test_places_come_before_or_after_their_defect_and_belong_to_it_alone() -> None:
+    made = board()
+    made.located(read(located(1)))
+    made.defect(read(defect(1)))
+    made.defect(read(defect(2)))
+    first, second = made.open_cases("oldest", "ana")
+    assert [place.label for place in made.places(first)] == ["scratch"]
+    assert made.places(second) == ()
+    made.located(read(located(2)))
+    assert len(made.places(second)) == 1
+
+
+def test_places_stay_when_a_later_look_finds_nothing_and_give_way_to_newer_ones() -> None:
+    made = with_defects(1)
+    (case,) = made.open_cases("oldest", "ana")
+    made.located(read(located(1, places=())))
+    assert made.places(case) == ()
+    made.located(read(located(1), 1))
+    made.located(read(located(1, places=()), 2))
+    assert [place.label for place in made.places(case)] == ["scratch"]
+    made.located(read(located(1, places=LOCATED.places * 2), 3))
+    assert len(made.places(case)) == 2
+
+
+def test_places_are_not_shown_blindly_not_of_other_lines_and_not_kept_for_ever() -> None:
+    made = board(scope=Scope("leipzig", "L1"))
+    made.sample(read(sample(1)))
+    made.located(read(located(1)))
+    (audit,) = made.open_cases("oldest", "ana")
+    assert made.places(audit) == ()
+    made.defect(read(defect(2)))
+    made.located(read(located(2, line="L2")))
+    assert made.places(made.open_cases("oldest", "ana")[-1]) == ()
+    made.located(read(located(3), seconds=10))
+    made.forget(at(60))
+    made.defect(read(defect(3)))
+    assert made.places(made.open_cases("oldest", "ana")[-1]) == ()

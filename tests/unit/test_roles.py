@@ -21,6 +21,7 @@ WRITERS = {  # by topic, as DESIGN's table of topics says who writes
     "alarms": {"parts", "statistics"},
     "deadletters": {"inspector", "parts"},
     "models": {"engineer"},
+    "locations": {"locator"},
     "gates": {"gateway"},  # and the administrator who adds partitions
     "audit": {"station", "dashboard", "redriver", "engineer"},
 }

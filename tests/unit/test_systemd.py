@@ -19,7 +19,18 @@ from streams.cli import app
 UNITS = Path(__file__).parents[2] / "infra/systemd"
 COMMON = UNITS / "lineside-.service.d/10-common.conf"
 STARTS = sorted(path for path in UNITS.rglob("*") if path.is_file() and "\nExecStart=/" in path.read_text())
-PROGRAMS = {"archive", "broker", "dashboard", "gateway", "parts", "sampler", "station", "statistics", "worker"}
+PROGRAMS = {
+    "archive",
+    "broker",
+    "dashboard",
+    "gateway",
+    "locate",
+    "parts",
+    "sampler",
+    "station",
+    "statistics",
+    "worker",
+}
 
 
 def command_lines(path: Path) -> list[list[str]]:

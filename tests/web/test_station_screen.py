@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
-from streams.topics import DEFECTS
+from streams.topics import DEFECTS, LOCATIONS
+from tests.contracts.samples import LOCATED
 from tests.models_fixture import tiny_artifact
 from tests.web.station_pages import RING, SLOW_MS, Line, RunWeb, key, new_line, opened, press, station
 
@@ -188,3 +189,24 @@ async def test_a_block_of_uninspected_parts_is_one_card_that_one_press_deals_wit
         await expect(key(page, "1")).to_be_disabled()
         await page.keyboard.press("i")
         await expect(page.locator(".st-row")).to_have_count(0, timeout=SLOW_MS)
+
+
+async def test_places_of_the_second_stage_are_ringed_and_outlined_as_soon_as_they_come(
+    line: Line, run_web: RunWeb, touch_screen: BrowserContext
+) -> None:
+    (verdict_id,) = await line.reject("P-1", box=RING)
+    async with station(line, run_web) as at_work:
+        page = await at_work.sit_down(touch_screen, "ana")
+        await opened(page, "P-1")
+        ring, outline = page.locator(".picture-sheet .ring"), page.locator(".picture-sheet .outline")
+        await expect(ring).to_have_attribute("width", "144")  # of the tile that the verdict names
+        await expect(outline).to_have_count(0)
+
+        place = {"plant": "p1", "line": "l1", "station": "s1", "verdict_id": verdict_id}
+        await line.publish(LOCATIONS, dataclasses.replace(LOCATED, **place))
+        await expect(outline).to_have_attribute("points", "10 20 40 20.5 25 60", timeout=SLOW_MS)
+        await expect(ring).to_have_attribute("width", "54")
+        await page.keyboard.press("h")
+        await expect(outline).to_have_count(0)
+        await page.keyboard.press("h")
+        await expect(outline).to_be_visible()

@@ -17,6 +17,7 @@ from schemas.records import (
     AuditEntry,
     DeadLetter,
     DefectDetected,
+    DefectLocated,
     Event,
     FrameCaptured,
     GateSignal,
@@ -127,6 +128,8 @@ def made_at(record: Event) -> datetime:
             return record.selected_at
         case DefectDetected():
             return record.verdict.decided_at
+        case DefectLocated():
+            return record.located_at
         case FrameCaptured():
             return record.captured_at
     return record.decided_at

@@ -1,8 +1,8 @@
 """The queue of a rework station as a fold of topics. Pure: no clock, no Kafka; the same whatever the topics'
 interleaving.
 
-Place in the flow: `desk.py` feeds it what it reads of `defects`, `samples`, `outcomes`, `claims`, `parts` and
-`audit`, each partition in its order; the page asks. What came before what in DIFFERENT topics does not matter: an
+Place in the flow: `desk.py` feeds it what it reads of `defects`, `locations`, `samples`, `outcomes`, `claims`, `parts`
+and `audit`, each partition in its order; the page asks. What came before what in DIFFERENT topics does not matter: an
 outcome may be read before its defect. Simulated verdicts are no cases. Does not know how anything is shown or sent.
 """
 
@@ -16,7 +16,9 @@ from uuid import UUID
 from schemas.records import (
     AuditEntry,
     DefectDetected,
+    DefectLocated,
     PartDecided,
+    Place,
     ReworkOutcome,
     SampleSelected,
     StationClaim,
@@ -68,6 +70,7 @@ class Board:
         self._chains = Chains()
         self._claims = Claims()
         self._parts = PartLog()
+        self._located: dict[UUID, Read[DefectLocated]] = {}
         self._offered: dict[tuple[Order, str], list[Case]] = {}  # since the last change
         self.newest_at: datetime | None = None
         """Append time of the newest case, be it closed by now; None where there never was one."""
@@ -81,6 +84,12 @@ class Board:
         if verdict.simulated or not self._scope.covers(verdict) or (known and known.defect):
             return
         self._take_in(case_of_defect(read))
+
+    def located(self, read: Read[DefectLocated]) -> None:
+        """Takes in where the defects of a frame lie; what found some counts before what did not, else the newest."""
+        known = self._located.get(read.record.verdict_id)
+        if self._scope.covers(read.record) and (known is None or read.record.places or not known.record.places):
+            self._located[read.record.verdict_id] = read
 
     def sample(self, read: Read[SampleSelected]) -> None:
         """Takes a pass audit in; samples of other strategies ask for no look. ValueError where it can be no case."""
@@ -113,6 +122,8 @@ class Board:
             if case is None or (case.appended_at < before and not self._open_keys(verdict_id)):
                 self._chains.forget(verdict_id)
                 self._drop(verdict_id)
+        for verdict_id in [v for v, read in self._located.items() if read.timestamp < before and v not in self._cases]:
+            del self._located[verdict_id]
         self._claims.forget(before)
         self._parts.forget(before)
 
@@ -167,6 +178,11 @@ class Board:
         """A case, open or closed."""
         case = self._cases.get(key.verdict_id)
         return case and case.for_review(key.review)
+
+    def places(self, case: Case) -> tuple[Place, ...]:
+        """Where the second stage saw this case's defects, the surest first; none where it did not look, or blindly."""
+        read = None if case.blind else self._located.get(case.verdict_id)
+        return read.record.places if read else ()
 
     def is_open(self, key: CaseKey) -> bool:
         return key in self._queue

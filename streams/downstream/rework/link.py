@@ -16,7 +16,7 @@ from schemas.records import AuditEntry, ReworkOutcome, StationClaim
 from streams.downstream.rework.board import Board
 from streams.downstream.rework.bus import Bus, Feed
 from streams.downstream.rework.cases import Case, CaseKey, Read
-from streams.topics import AUDIT, CLAIMS, DEFECTS, OUTCOMES, PARTS, SAMPLES, Topic
+from streams.topics import AUDIT, CLAIMS, DEFECTS, LOCATIONS, OUTCOMES, PARTS, SAMPLES, Topic
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Link:
         board = self._board
         feeds = (
             Feed(DEFECTS, self._taking(board.defect)),
+            Feed(LOCATIONS, self._taking(board.located)),
             Feed(SAMPLES, self._taking(board.sample)),
             Feed(OUTCOMES, self._taking(board.outcome, self._outcome_came)),
             Feed(CLAIMS, self._taking(board.claim, self._claim_came)),

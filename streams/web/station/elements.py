@@ -102,15 +102,21 @@ class Keys(Element, component="keys.js"):
 
 
 class PictureView(Element, component="picture.js"):
-    """A picture with zoom, ring and heatmap."""
+    """A picture with zoom, rings, outlines and heatmap."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         super().__init__()
-        self.props.update({"src": "", "heat": "", "good": "", "boxes": [], "texts": dict(texts)})
+        self.props.update({"src": "", "heat": "", "good": "", "boxes": [], "outlines": [], "texts": dict(texts)})
 
-    def show(self, src: str, heat: str = "", boxes: Sequence[Box] = ()) -> None:
-        """A picture by its address, none by an empty one. The same picture again changes nothing."""
-        wanted = {"src": src, "heat": heat, "boxes": [box.to_avro() for box in boxes]}
+    def show(
+        self, src: str, heat: str = "", boxes: Sequence[Box] = (), outlines: Sequence[Sequence[float]] = ()
+    ) -> None:
+        """A picture by its address, none by an empty one. The same picture again changes nothing.
+
+        `outlines`: of each, x and y in turn of a closed polygon in the picture's pixels; fewer than three are none.
+        """
+        drawn = [" ".join(f"{number:g}" for number in outline) for outline in outlines if len(outline) >= 6]
+        wanted = {"src": src, "heat": heat, "boxes": [box.to_avro() for box in boxes], "outlines": drawn}
         if any(self.props.get(key) != value for key, value in wanted.items()):
             self.props.update(wanted)
 

@@ -1,5 +1,5 @@
-// The picture of a case: fitted at first, enlarged by steps without smoothing, moved by buttons and arrow keys. Ring and
-// heatmap lie over it until H takes them off; G lays the good part in its place, F gives it the room of queue and header.
+// The picture of a case: fitted at first, enlarged by steps without smoothing, moved by buttons and arrow keys. Rings,
+// outlines and heatmap lie over it until H takes them off; G lays the good part in its place, F gives it the room of queue and header.
 // Everything here is the browser's: no step asks the server.
 const STEPS = [0.125, 0.25, 0.5, 1, 2, 4, 8, 16];
 const MOVE = 0.25; // of the view, a press
@@ -20,6 +20,8 @@ export default {
           <svg v-if="ringShown" :viewBox="'0 0 ' + width + ' ' + height" aria-hidden="true">
             <rect v-for="(box, i) in boxes" :key="i" class="ring-back" v-bind="ring(box)"></rect>
             <rect v-for="(box, i) in boxes" :key="-1 - i" class="ring" v-bind="ring(box)"></rect>
+            <polygon v-for="(points, i) in outlines" :key="'back' + i" class="outline-back" :points="points"></polygon>
+            <polygon v-for="(points, i) in outlines" :key="'line' + i" class="outline" :points="points"></polygon>
           </svg>
         </div>
         <p v-if="comparing" class="picture-badge" role="status">{{ texts.good }}</p>
@@ -39,7 +41,7 @@ export default {
         </button>
       </div>
     </div>`,
-  props: { src: String, heat: String, good: String, boxes: Array, texts: Object },
+  props: { src: String, heat: String, good: String, boxes: Array, outlines: Array, texts: Object },
   data: () => ({
     width: 0, height: 0, view: [1, 1], zoom: 0, x: 0.5, y: 0.5, overlay: 0, heating: false, failure: "", heatFailure: "",
     isGood: false, full: false,

@@ -67,10 +67,11 @@ class StageView:
 
     def _show_case(self, case: Case, seat: Seat) -> None:
         findings = case.verdict.findings if case.verdict and not case.blind else ()
-        boxes = [finding.box for finding in findings if finding.box]
+        places = seat.desk.board.places(case)
+        boxes = [place.box for place in places] or [finding.box for finding in findings if finding.box]
         label = first_label(case, seat.good)
         heat = heat_address(case, label) if label is not None and self._explains(case) else ""
-        self._picture.show(picture_address(case), heat, boxes)
+        self._picture.show(picture_address(case), heat, boxes, [place.outline for place in places])
 
     def _show_nothing(self, seat: Seat) -> None:
         held = len(seat.queue())

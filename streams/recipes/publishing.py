@@ -1,0 +1,93 @@
+"""A recipe on its way: into the audit log, onto its topic, and read back as what every worker will obey.
+
+Place in the flow: under the recipe commands and the engineers' page. Decides nothing about a recipe.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+from models.errors import ModelError
+from schemas.records import Recipe
+from streams.bus.publisher import Publisher
+from streams.bus.registry_client import codec_for
+from streams.bus.subscriber import Subscription
+from streams.downstream.audit.log import AuditLog
+from streams.errors import CallerError, OperatorError
+from streams.inspection.decide import ANY_DEFECT
+from streams.inspection.recipes import NOTICE
+from streams.recipes.history import History, scope_of
+from streams.recipes.wishes import ModelFacts, differences
+from streams.registry.book import Release
+from streams.registry.shelf import Shelf
+from streams.settings import Settings
+from streams.topics import RECIPES
+
+
+async def history(settings: Settings) -> History:
+    """All recipes, as they lie in the topic now."""
+    found = History()
+    subscription: Subscription[Recipe] = Subscription(
+        RECIPES, "earliest", settings=settings, codec=codec_for(settings), follow=False
+    )
+    async with aclosing(aiter(subscription)) as events:
+        async for event in events:
+            found.take(event.record, event.timestamp)
+    return found
+
+
+def facts_of(release: Release, shelf: Shelf) -> ModelFacts:
+    """What recipes must fit, of a released model; CallerError where its files can't be read here."""
+    record = release.first
+    try:
+        artifact = shelf.get(record.uri)
+    except ModelError as error:
+        raise CallerError(f"the model {record.model_id} can't be checked here: {error}") from error
+    own = {item.name: item.threshold for item in artifact.classes} | {ANY_DEFECT: artifact.any_defect_threshold}
+    return ModelFacts(
+        model_id=record.model_id,
+        classes=record.classes,
+        defects=frozenset(item.name for item in artifact.classes if item.role == "defect"),
+        thresholds={name: limit for name, limit in own.items() if limit is not None},
+        unsure_band=artifact.unsure_band,
+        skus=record.skus,
+        retired=release.retired,
+    )
+
+
+async def publish(settings: Settings, recipe: Recipe, before: Recipe | None, action: str) -> None:
+    """The change in the audit log, then the recipe; returns when it was read back and will take effect.
+
+    OperatorError where it won't: it came to the broker too late, or another recipe of the line came in between.
+    """
+    async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
+        audit = AuditLog(publisher, "recipes", lambda: datetime.now(UTC))
+        changes = differences(before, recipe)
+        await audit.record(
+            recipe.author,
+            action,
+            str(scope_of(recipe)),
+            before={name: _plain(old) for name, old, _ in changes} if before else None,
+            after={name: _plain(new) for name, _, new in changes}
+            | {"version": recipe.version, "effective_at": recipe.effective_at, "approved_by": list(recipe.approved_by)},
+            reason=recipe.reason,
+        )
+        key = f"{recipe.plant}/{recipe.line}/{recipe.sku}".encode()
+        sent = await (await publisher.send(RECIPES, recipe, key=key, partition=0))
+    counted = (await history(settings)).version(scope_of(recipe), recipe.version)
+    if counted is None or counted.to_avro() != recipe.to_avro():
+        notice_s = recipe.effective_at.timestamp() - sent.timestamp_ms / 1000
+        why = "another recipe of the line came first; look at `lineside recipe history` and try again"
+        if notice_s < NOTICE.total_seconds():
+            why = (
+                f"the broker had it {notice_s:.1f} s before it should begin, by the broker's clock, and workers need "
+                f"{NOTICE.total_seconds():g} s; try again with a later --from"
+            )
+        what = f"version {recipe.version} of {scope_of(recipe)} is published (offset {sent.offset})"
+        raise OperatorError(f"{what} but takes no effect: {why}")
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | float) else str(value)
