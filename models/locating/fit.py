@@ -25,7 +25,7 @@ from models.schedule import groups_of, one_cycle
 LEAST_BATCH = 4  # of a start from nothing
 _BODY_SHARE = 1 / 3  # of the rate, where the body comes with weights
 _LONGEST_GRADIENT = 5.0
-_SETTLING = 24  # batches
+_SETTLING = 12  # batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
