@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,11 +32,11 @@ from models.artifact_files import (
     MANIFEST,
     NOVELTY,
     WEIGHTS,
-    check_header,
     check_keys,
     parse_json,
     read,
-    write,
+    read_unchanged,
+    write_whole,
 )
 from models.errors import ModelError, ModelRefusedError
 from models.heads import Head
@@ -151,14 +150,7 @@ def load_artifact(directory: Path) -> Artifact:
         raise ModelError(f"{directory} holds no model: expected a directory with {MANIFEST}, as `lineside train` makes")
     manifest_bytes = read(directory, MANIFEST)
     manifest = _parse_manifest(manifest_bytes)
-    files = {name: read(directory, name) for name in manifest["files"]}
-    for name, data in files.items():
-        if (found := hashlib.sha256(data).hexdigest()) != manifest["files"][name]:
-            raise ModelRefusedError(
-                f"{name} was changed: {MANIFEST} says sha256 {manifest['files'][name]}, it has {found}"
-            )
-        if name in (WEIGHTS, GOLDEN, NOVELTY):
-            check_header(name, data)
+    files = read_unchanged(directory, manifest["files"])
     try:
         artifact = _build(manifest, files, hashlib.sha256(manifest_bytes).hexdigest())
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, SafetensorError) as error:
@@ -176,19 +168,9 @@ def save_artifact(artifact: Artifact, directory: Path) -> None:
 
     Raises ModelError where the directory holds anything but a model.
     """
-    if directory.exists() and (not directory.is_dir() or _holds_other_things(directory)):
-        raise ModelError(f"{directory} holds something other than a model; give a new or empty directory")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as scratch:
-        new, old = Path(scratch) / "new", Path(scratch) / "old"
-        new.mkdir()
-        files = _files(artifact)
-        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        for name, data in {**files, MANIFEST: _manifest_bytes(artifact, hashes)}.items():
-            write(new / name, data)
-        if directory.exists():
-            directory.rename(old)
-        new.rename(directory)
+    files = _files(artifact)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    write_whole(directory, {**files, MANIFEST: _manifest_bytes(artifact, hashes)})
 
 
 def _files(artifact: Artifact) -> dict[str, bytes]:
@@ -205,10 +187,6 @@ def _files(artifact: Artifact) -> dict[str, bytes]:
     if artifact.novelty:
         files[NOVELTY] = safetensors.torch.save({"bank": artifact.novelty.bank.contiguous()})
     return files
-
-
-def _holds_other_things(directory: Path) -> bool:
-    return not (directory / MANIFEST).exists() and any(directory.iterdir())
 
 
 def _parse_manifest(data: bytes) -> Mapping[str, Any]:

@@ -6,10 +6,13 @@ Place in the flow: every `Artifact` passes them when it is made, wherever it cam
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from models.artifact_files import check_keys
 from models.errors import ModelRefusedError
@@ -84,15 +87,28 @@ def _check_numbers(artifact: Artifact) -> None:
 
 
 def _check_weights(artifact: Artifact) -> None:
-    expected = expected_tensors(artifact.arch, len(artifact.classes))
-    check_keys(f"weights of a {artifact.arch}", dict(artifact.weights), set(expected))
+    classes = len(artifact.classes)
+    heads = dict.fromkeys(("fc.weight", "fc.bias"), f"; {classes} classes are named")
+    check_tensors(f"a {artifact.arch}", artifact.weights, expected_tensors(artifact.arch, classes), heads)
+
+
+def check_tensors(
+    of: str,
+    weights: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    hints: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """ModelRefusedError unless weights have the names, shapes and types expected and are finite.
+
+    `hints` are what to say more of a weight of another shape, by its name.
+    """
+    check_keys(f"weights of {of}", dict(weights), set(expected))
     for name, wanted in expected.items():
-        came = artifact.weights[name]
+        came = weights[name]
         if (came.shape, came.dtype) != (wanted.shape, wanted.dtype):
-            head = f"; {len(artifact.classes)} classes are named" if name.startswith("fc.") else ""
             raise ModelRefusedError(
                 f"weight {name}: expected {wanted.dtype} {list(wanted.shape)}, "
-                f"came {came.dtype} {list(came.shape)}{head}"
+                f"came {came.dtype} {list(came.shape)}{hints.get(name, '')}"
             )
         if not came.isfinite().all():
             raise ModelRefusedError(f"weight {name} holds numbers that are not finite")

@@ -1,21 +1,25 @@
 """Reading and writing a model's files as untrusted bytes: size limits, strict JSON, exact keys, sane headers.
 
-Used by `artifact.py` alone. What is verified is what is used: every file is read once. Knows no meaning of any key.
+Used by what reads and writes artifacts. What is verified is what is used: every file is read once. Knows no meaning of
+any key.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import tempfile
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from models.errors import ModelRefusedError
+from models.errors import ModelError, ModelRefusedError
 
 MANIFEST, WEIGHTS, GOLDEN = "model.json", "weights.safetensors", "golden.safetensors"
 INT8_GRAPH, INT8_WEIGHTS = "int8.xml", "int8.bin"  # where a model was quantised: OpenVINO's format, without code
+SAFETENSORS = ".safetensors"
 NOVELTY = "novelty.safetensors"  # where a model knows what good parts look like
 MAX_BYTES = {
     MANIFEST: 1 << 20,
@@ -52,6 +56,41 @@ def write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def read_unchanged(directory: Path, hashes: Mapping[str, str], manifest: str = MANIFEST) -> dict[str, bytes]:
+    """The files that a manifest names with their sha256, whole; ModelRefusedError where one is another."""
+    files = {name: read(directory, name) for name in hashes}
+    for name, data in files.items():
+        if (found := hashlib.sha256(data).hexdigest()) != hashes[name]:
+            raise ModelRefusedError(f"{name} was changed: {manifest} says sha256 {hashes[name]}, it has {found}")
+        if name.endswith(SAFETENSORS):
+            check_header(name, data)
+    return files
+
+
+def write_whole(directory: Path, files: Mapping[str, bytes], manifest: str = MANIFEST) -> None:
+    """Write a model's directory whole or not at all; an earlier one with such a manifest there is replaced.
+
+    Raises ModelError where the directory holds anything else.
+    """
+    check_room(directory, manifest)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as scratch:
+        new, old = Path(scratch) / "new", Path(scratch) / "old"
+        new.mkdir()
+        for name, data in files.items():
+            write(new / name, data)
+        if directory.exists():
+            directory.rename(old)
+        new.rename(directory)
+
+
+def check_room(directory: Path, manifest: str = MANIFEST) -> None:
+    """ModelError where a directory holds anything but a model with such a manifest, which may be replaced."""
+    holds_others = directory.is_dir() and not (directory / manifest).exists() and any(directory.iterdir())
+    if holds_others or (directory.exists() and not directory.is_dir()):
+        raise ModelError(f"{directory} holds something other than a model; give a new or empty directory")
 
 
 def parse_json(name: str, data: bytes) -> object:

@@ -1,5 +1,6 @@
 """The rows of a data set, and how Parquet holds them: one row group, no wall clock, so that the same rows give the same
-bytes. Pure. Knows no file; columns are the fields of the rows, in their order.
+bytes. Pure. Knows no file; columns are the fields of the rows, in their order. Where no box has an outline there is no
+column for them, as before there were any.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ SOURCE = "source"
 """Of a picture that came with its labels: people drew its boxes."""
 
 
+Polygon = tuple[tuple[float, float], ...]
+"""Corners (x, y) in turn, the first not repeated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where a model found a defect, or a person drew one (score 1), in pixels of the upright picture, within it."""
+    """Where a model found a defect, or a person drew one (score 1), in pixels of the upright picture, within it.
+
+    `outlines` are the polygons of its mask together, each of corners (x, y) in the same pixels; empty: not known.
+    """
 
     label: str
     score: float
@@ -27,6 +35,7 @@ class Box:
     y: int
     width: int
     height: int
+    outlines: tuple[Polygon, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +124,24 @@ def to_parquet(kind: type[Row], rows: Sequence[Row]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema, file = _schema(kind), io.BytesIO()
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    schema, file = _schema(kind, have_outlines(rows)), io.BytesIO()
+    table = pa.Table.from_pylist([plain(row) for row in rows], schema=schema)
     pq.write_table(table, file, compression="zstd", row_group_size=len(rows) or 1)
     return file.getvalue()
+
+
+def have_outlines(rows: Sequence[Item] | Sequence[Conflict]) -> bool:
+    """Whether any box of the rows has an outline."""
+    return any(box.outlines for row in rows if isinstance(row, Item) for box in row.boxes)
+
+
+def plain(row: Item | Conflict) -> dict[str, Any]:
+    """A row as a mapping; a box without an outline doesn't mention it, so that its digest is what it always was."""
+    found = asdict(row)
+    for box in found.get("boxes", ()):
+        if not box["outlines"]:
+            del box["outlines"]
+    return found
 
 
 def from_parquet(kind: type[Row], data: bytes) -> list[Row]:
@@ -129,8 +152,8 @@ def from_parquet(kind: type[Row], data: bytes) -> list[Row]:
     return [kind(**{name: _from_arrow(name, value) for name, value in row.items()}) for row in found]
 
 
-def _schema(kind: type[Any]) -> pa.Schema:
-    """Columns by the fields' types as they are written above."""
+def _schema(kind: type[Any], outlined: bool) -> pa.Schema:
+    """Columns by the fields' types as they are written above; outlines of boxes where there are any."""
     import pyarrow as pa
 
     kinds = {
@@ -140,13 +163,20 @@ def _schema(kind: type[Any]) -> pa.Schema:
         "datetime": pa.timestamp("ms", "UTC"),
         "tuple[str, ...]": pa.list_(pa.string()),
     }
-    if kind is not Box:
-        kinds["tuple[Box, ...]"] = pa.list_(pa.struct(list(_schema(Box))))
-    columns = [(f.name, str(f.type).partition(" | ")) for f in fields(kind)]
+    if kind is Box:
+        kinds["tuple[Polygon, ...]"] = pa.list_(pa.list_(pa.list_(pa.float64(), 2)))
+    else:
+        kinds["tuple[Box, ...]"] = pa.list_(pa.struct(list(_schema(Box, outlined))))
+    wanted = [f for f in fields(kind) if outlined or f.name != "outlines"]
+    columns = [(f.name, str(f.type).partition(" | ")) for f in wanted]
     return pa.schema([pa.field(name, kinds[type_], nullable=bool(null)) for name, (type_, null, _) in columns])
 
 
 def _from_arrow(name: str, value: Any) -> Any:
     if name == "boxes":
-        return tuple(Box(**box) for box in value)
+        return tuple(Box(**box | {"outlines": _polygons(box.get("outlines") or ())}) for box in value)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _polygons(value: Any) -> tuple[Polygon, ...]:
+    return tuple(tuple((float(x), float(y)) for x, y in polygon) for polygon in value)

@@ -38,7 +38,7 @@ def to_coco(found: LabelledSet, split: str) -> dict[str, Any]:
                     "category_id": numbers[box.label],
                     "bbox": [box.x, box.y, box.width, box.height],
                     "area": box.width * box.height,
-                    "segmentation": [],
+                    "segmentation": [[side for corner in polygon for side in corner] for polygon in box.outlines],
                     "iscrowd": 0,
                 }
             )

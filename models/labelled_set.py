@@ -24,12 +24,13 @@ from typing import Any
 
 from models.artifact_files import parse_json
 from models.dataset import SPLITS, Example, Split, ordered, split_of
-from models.dataset_rows import Conflict, Item, from_parquet, to_parquet
+from models.dataset_rows import Conflict, Item, from_parquet, have_outlines, plain, to_parquet
 from models.errors import DatasetError
 from models.preprocess import EncodedImage
 
 FORMAT = 2
-READABLE = (1, FORMAT)  # 1 had fewer columns, and no class order
+OUTLINED = 3  # where boxes have outlines, which an earlier Lineside can't read
+READABLE = (1, FORMAT, OUTLINED)  # 1 had fewer columns, and no class order
 INFO, MANIFEST, CONFLICTS = "dataset.json", "manifest.parquet", "conflicts.parquet"
 IMAGES, SECOND_LOOK = "images", "second_look"
 _CLASS = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"  # as a model's artifact wants it, and never `.` or `..`
@@ -153,6 +154,7 @@ def write(directory: Path, scratch: Path, items: Sequence[Item], conflicts: Sequ
     )
     if is_dataset(directory):
         return _the_same(directory, made)
+    format_ = OUTLINED if have_outlines(items) else FORMAT
     with _writing(directory):
         new = scratch / "new"
         new.mkdir()
@@ -162,7 +164,7 @@ def write(directory: Path, scratch: Path, items: Sequence[Item], conflicts: Sequ
             (scratch / sha256).rename(place)
         for name, table in tables.items():
             (new / name).write_bytes(table)
-        (new / INFO).write_bytes(_json({"format": FORMAT} | asdict(made), indent=2))
+        (new / INFO).write_bytes(_json({"format": format_} | asdict(made), indent=2))
         if directory.exists():
             directory.rmdir()
         new.rename(directory)
@@ -268,7 +270,7 @@ def _counts(items: Sequence[Item]) -> dict[str, Any]:
 
 def _content_sha256(items: Sequence[Item], conflicts: Sequence[Conflict]) -> str:
     """Digest of what a data set says, independent of how Parquet writes it."""
-    rows = {"items": [asdict(item) for item in items], "conflicts": [asdict(conflict) for conflict in conflicts]}
+    rows = {"items": [plain(item) for item in items], "conflicts": [plain(conflict) for conflict in conflicts]}
     return hashlib.sha256(_json(rows)).hexdigest()
 
 

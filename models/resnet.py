@@ -83,12 +83,12 @@ def network_of(arch: str, classes: int, weights: dict[str, Tensor], head: Head =
 
 
 def _empty_network(arch: str, classes: int, head: Head = "softmax") -> nn.Module:
-    with torch.device("meta"), _NothingDrawn():
+    with torch.device("meta"), NothingDrawn():
         members = [build_network(name, classes) for name in architectures(arch)]
         return members[0] if len(members) == 1 else Ensemble(members, head)
 
 
-class _NothingDrawn(TorchFunctionMode):
+class NothingDrawn(TorchFunctionMode):
     """Leaves out random first weights, where others come or none are needed.
 
     On the meta device there is nothing to draw, but torch loads its compiler to draw it: 1.4 s of CPU (torch 2.15).

@@ -20,6 +20,7 @@ from streams import (
     cli_forms,
     cli_health,
     cli_history,
+    cli_locator,
     cli_models,
     cli_pages,
     cli_recipe,
@@ -236,7 +237,8 @@ def worker(
 
 OTHERS = (
     *(cli_topics, cli_broker, cli_downstream, cli_dataset, cli_pages, cli_history, cli_replay),
-    *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos, cli_models, cli_forms, cli_registry, cli_recipe),
+    *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos, cli_models, cli_locator, cli_forms),
+    *(cli_registry, cli_recipe),
 )
 for others in OTHERS:
     app.add_typer(others.app)

@@ -1,7 +1,8 @@
 """Labels and boxes from COCO's detection format, as labelling tools write it. Pure but for reading the file.
 
 An image without annotation shows a good part. One with annotations shows the defect of their category; where they have
-several, that of the largest area together. Knows nothing of pictures or events.
+several, that of the largest area together. An annotation's `segmentation` is kept as polygons, whether it came as such
+or run-length encoded. Knows nothing of pictures or events.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from models.dataset_rows import Polygon
+from streams.capture.coco_masks import outlines_in
 from streams.errors import CallerError
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A box that somebody drew, in pixels: left, top, width, height."""
+    """A box that somebody drew, in pixels: left, top, width, height; and the polygons of its mask, if they drew one."""
 
     label: str
     box: tuple[int, int, int, int]
+    outlines: tuple[Polygon, ...] = ()
 
 
 class CocoLabels:
@@ -36,7 +40,7 @@ class CocoLabels:
             self._read(json.loads(file.read_text(encoding="utf-8")))
         except OSError as error:
             raise CallerError(f"the labels {file} can't be read: {error.strerror}") from error
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
             raise CallerError(
                 f"{file} is not in COCO's format: expected images with id and file_name, annotations with image_id, "
                 f"category_id and bbox, categories with id and name; came {type(error).__name__}: {error}"
@@ -57,7 +61,8 @@ class CocoLabels:
                     f"the box {annotation['bbox']!r:.80} of annotation {annotation.get('id')} isn't finite"
                 )
             box = (round(left), round(top), max(1, round(width)), max(1, round(height)))
-            self._drawn[files[annotation["image_id"]]].append(Drawn(names[annotation["category_id"]], box))
+            outlines = outlines_in(annotation.get("segmentation"))
+            self._drawn[files[annotation["image_id"]]].append(Drawn(names[annotation["category_id"]], box, outlines))
 
     def of(self, path: PurePosixPath) -> str | None:
         """The label of an image; None of one that the file doesn't name."""

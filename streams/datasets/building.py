@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models import labelled_set
-from models.dataset_rows import SOURCE, Box, Conflict, Item
+from models.dataset_rows import SOURCE, Box, Conflict, Item, Polygon
 from models.likeness import near_hash, pixel_sha256
 from models.preprocess import EncodedImage, RejectedImageError, decode
 from streams.capture.pictures import extension_of, read_header
@@ -136,12 +136,17 @@ def _conflict(kept: _Kept, labels: tuple[str, ...]) -> Conflict:
 
 
 def _boxes(kept: _Kept) -> tuple[Box, ...]:
-    """The part of each box that lies in the picture."""
+    """The part of each box that lies in the picture, its outlines' corners drawn into it."""
     found = []
     for drawn in kept.offered.boxes:
         left, top, width, height = drawn.box
         right, bottom = min(kept.width, left + width), min(kept.height, top + height)
         left, top = max(0, left), max(0, top)
         if left < right and top < bottom:
-            found.append(Box(drawn.label, 1.0, left, top, right - left, bottom - top))
+            outlines = tuple(_within(polygon, kept.width, kept.height) for polygon in drawn.outlines)
+            found.append(Box(drawn.label, 1.0, left, top, right - left, bottom - top, outlines))
     return tuple(found)
+
+
+def _within(polygon: Polygon, width: int, height: int) -> Polygon:
+    return tuple((min(max(x, 0.0), float(width)), min(max(y, 0.0), float(height))) for x, y in polygon)

@@ -98,7 +98,7 @@ def test_a_failed_save_leaves_the_earlier_model(
     def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("models.artifact.write", full)
+    monkeypatch.setattr("models.artifact_files.write", full)
     with pytest.raises(OSError, match="No space"):
         save_artifact(replace(artifact, model_id="newer"), directory)
     assert load_artifact(directory).model_id == "tiny"
