@@ -13,7 +13,7 @@ import torch
 
 from models.artifact_files import check_keys
 from models.errors import ModelRefusedError
-from models.resnet import expected_tensors, place_channels
+from models.resnet import check_input, expected_tensors, head_tensors, place_channels
 from schemas.records import Precision
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def check(artifact: Artifact) -> None:
     check_name("model_id", artifact.model_id)
     _check_classes(artifact.classes)
     _check_numbers(artifact)
+    check_input(artifact.arch, artifact.preprocessing.width, artifact.preprocessing.height)
     _check_weights(artifact)
     _check_golden(artifact)
     _check_novelty(artifact)
@@ -75,12 +76,12 @@ def _check_numbers(artifact: Artifact) -> None:
 
 
 def _check_weights(artifact: Artifact) -> None:
-    expected = expected_tensors(artifact.arch, len(artifact.classes))
+    expected, heads = expected_tensors(artifact.arch, len(artifact.classes)), head_tensors(artifact.arch)
     check_keys(f"weights of a {artifact.arch}", dict(artifact.weights), set(expected))
     for name, wanted in expected.items():
         came = artifact.weights[name]
         if (came.shape, came.dtype) != (wanted.shape, wanted.dtype):
-            head = f"; {len(artifact.classes)} classes are named" if name.startswith("fc.") else ""
+            head = f"; {len(artifact.classes)} classes are named" if name in heads else ""
             raise ModelRefusedError(
                 f"weight {name}: expected {wanted.dtype} {list(wanted.shape)}, "
                 f"came {came.dtype} {list(came.shape)}{head}"

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, normalize
 
-from models.resnet import Classifier, stages
+from models.families import head_of, stages
+from models.resnet import Classifier
 
 
 class NovelClassifier(Classifier):
@@ -31,7 +32,7 @@ class NovelClassifier(Classifier):
         """See the class."""
         found = stages(self.network, self.normalised(pictures))
         pooled = self.network.avgpool(found[-1]).flatten(1)  # type: ignore[operator]
-        logits = self.network.fc(pooled).float()  # type: ignore[operator]
+        logits = head_of(self.network)(pooled).float()
         probabilities = torch.softmax(logits / self.temperature, dim=1)
         return torch.cat((probabilities, farthest(places(found), self.bank)[:, None]), dim=1)
 
