@@ -60,6 +60,11 @@ def input_side(arch: str) -> int | None:
     return next((side for name in architectures(arch) if (side := family_named(name).side)), None)
 
 
+def attends(arch: str) -> bool:
+    """Whether an architecture, or one of an ensemble's, is made of attention."""
+    return any(family_named(name).attends for name in architectures(arch))
+
+
 def check_input(arch: str, width: int, height: int) -> None:
     """ModelRefusedError for an input of so many pixels that the architecture can't take."""
     side = input_side(arch)
