@@ -56,8 +56,8 @@ def train(
     arch: Annotated[
         str | None,
         typer.Option(
-            help="resnet18, 34, 50, 101, 152, resnext50_32x4d, wide_resnet50_2 and others; vit_ti_16, vit_s_16, vit_b_16 "
-            "(Vision Transformers, 224x224; worth it with --start)."
+            help="resnet18, 34, 50, 101, 152, resnext50_32x4d, wide_resnet50_2 and others; Vision Transformers: "
+            "vit_ti_16, vit_s_16, vit_b_16 (224x224; give --start too)."
         ),
     ] = None,
     size: Annotated[str | None, typer.Option(help="Of the network's input in pixels, such as 224x224.")] = None,
