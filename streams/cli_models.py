@@ -76,7 +76,9 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Weights to begin with: a model's directory, or a safetensors file.")
     ] = None,
-    practice: Annotated[int | None, typer.Option(min=0, help="Pictures with made-up defects, shown first.")] = None,
+    practice: Annotated[
+        int | None, typer.Option(min=0, help="Pictures with made-up defects, shown first; to a ViT none by default.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Times that all pictures are shown.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Pictures a step.")] = None,
     rate: Annotated[

@@ -19,7 +19,7 @@ from models.artifact import Artifact, load_artifact, save_artifact
 from models.dataset import Example
 from models.fit import FitSpec
 from models.preprocess import Preprocessing
-from models.resnet import input_side
+from models.resnet import attends, input_side
 from models.train import Keeping, Progress, TrainSpec, check_spec, train
 from models.weights import read_tensors
 from streams.commands.examples import training_examples
@@ -91,12 +91,15 @@ async def train_command(settings: Settings, request: SourceRequest, options: Tra
 def changed(spec: TrainSpec, changes: Mapping[str, Any]) -> TrainSpec:
     """A spec with some fields replaced, wherever they stand in it.
 
-    The default name goes by the architecture, and the default size, where it takes but one.
+    By the architecture goes the default name, the size, where it takes but one, and whether it practises: what is made
+    of attention learns nothing from the default number of made-up marks (decision 026).
     """
     arch: str = changes.get("arch", spec.arch)
     defaults: dict[str, Any] = {"model_id": spec.model_id.replace(spec.arch, arch)}
     if side := input_side(arch):
         defaults |= {"width": side, "height": side}
+    if attends(arch):
+        defaults["practice"] = 0
     changes = defaults | dict(changes)
 
     def of(kind: type[Any]) -> dict[str, Any]:

@@ -138,7 +138,9 @@ def test_another_input_size_is_refused_before_any_work() -> None:
 def test_without_a_size_training_takes_the_one_there_is_and_names_the_model_by_its_architecture() -> None:
     spec = changed(SPECS[SourceKind.SYNTHETIC], {"arch": "vit_s_16"})
     assert (spec.model_id, spec.preprocessing.width, spec.preprocessing.height) == ("synthetic-vit_s_16", SIDE, SIDE)
-    assert changed(SPECS[SourceKind.SYNTHETIC], {"arch": "resnet34"}).preprocessing.width == 160
+    resnet = changed(SPECS[SourceKind.SYNTHETIC], {"arch": "resnet34"})
+    assert (resnet.preprocessing.width, resnet.fit.practice > 0, spec.fit.practice) == (160, True, 0)
+    assert changed(SPECS[SourceKind.SYNTHETIC], {"arch": "vit_s_16", "practice": 640}).fit.practice == 640
     assert changed(SPECS[SourceKind.SYNTHETIC], {"arch": "vit_s_16", "model_id": "x", "width": 64}).model_id == "x"
 
 
