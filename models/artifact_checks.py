@@ -17,7 +17,7 @@ from torch import Tensor
 from models.artifact_files import check_keys
 from models.errors import ModelRefusedError
 from models.heads import HEADS, Head
-from models.resnet import expected_tensors, place_channels
+from models.resnet import check_input, expected_tensors, head_tensors, place_channels
 from schemas.records import Precision
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def check(artifact: Artifact) -> None:
     _check_classes(artifact.classes)
     _check_head(artifact)
     _check_numbers(artifact)
+    check_input(artifact.arch, artifact.preprocessing.width, artifact.preprocessing.height)
     _check_weights(artifact)
     _check_golden(artifact)
     _check_novelty(artifact)
@@ -88,7 +89,7 @@ def _check_numbers(artifact: Artifact) -> None:
 
 def _check_weights(artifact: Artifact) -> None:
     classes = len(artifact.classes)
-    heads = dict.fromkeys(("fc.weight", "fc.bias"), f"; {classes} classes are named")
+    heads = dict.fromkeys(head_tensors(artifact.arch), f"; {classes} classes are named")
     check_tensors(f"a {artifact.arch}", artifact.weights, expected_tensors(artifact.arch, classes), heads)
 
 

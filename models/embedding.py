@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from models.engines.network import frozen_classifier
-from models.resnet import members_of, stages
+from models.families import without_head
+from models.resnet import members_of
 
 if TYPE_CHECKING:
     from models.artifact import F32, U8, Artifact
@@ -24,14 +25,13 @@ class Embedder:
         torch.set_num_threads(1)
         self.preprocessing = artifact.preprocessing
         self._classifier = frozen_classifier(artifact)
+        self._body = without_head(members_of(self._classifier.network)[0])
 
     def embed(self, pictures: U8) -> F32:
-        """Prepared pictures, uint8 [n, h, w, 3], to float32 [n, d]: the pooled last stage (ResNet-18: d = 512).
+        """Prepared pictures, uint8 [n, h, w, 3], to float32 [n, d]: what the head is given (ResNet-18: d = 512).
 
         An ensemble sees by its first network.
         """
-        network = members_of(self._classifier.network)[0]
         with torch.inference_mode():
-            deepest = stages(network, self._classifier.normalised(torch.from_numpy(pictures)))[-1]
-            pooled: torch.Tensor = network.avgpool(deepest)  # type: ignore[operator]
-            return pooled.flatten(1).float().numpy()  # [n, d, 1, 1] to [n, d]
+            seen: F32 = self._body(self._classifier.normalised(torch.from_numpy(pictures))).float().numpy()
+            return seen

@@ -1,10 +1,11 @@
-"""Where in a picture a network saw a class: heatmaps by Grad-CAM, for a person who wants to check a score.
+"""Where in a picture a network saw a class: heatmaps, for a person who wants to check a score.
 
 Place in the flow: asked on demand by the rework station, never by inspection. Pictures come through the one
-preprocessing path, and the map goes back through its geometry onto the upright picture. Method: Selvaraju et al. 2017,
-"Grad-CAM". A ResNet ends in an average over places and one linear layer, so the gradient of a class's logit is the same
-everywhere in a channel, and Grad-CAM's weights are that layer's own (as in Zhou et al. 2016): no backward pass needed.
-Knows no event, no page and no threshold.
+preprocessing path, and the map goes back through its geometry onto the upright picture. Methods: of a ResNet, Grad-CAM
+(Selvaraju et al. 2017). It ends in an average over places and one linear layer, so the gradient of a class's logit is
+the same everywhere in a channel, and Grad-CAM's weights are that layer's own (as in Zhou et al. 2016): no backward pass
+needed. Of a Vision Transformer, attention by its gradients (Chefer et al. 2021, see `vit.relevance`). Knows no event,
+no page and no threshold.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from torch import Tensor
 from models.artifact import F32, U8, Artifact
 from models.engines.network import frozen_classifier
 from models.errors import ModelError
+from models.families import family_of, head_of
+from models.heads import probabilities
 from models.preprocess import EncodedImage, Preprocessing, decode, prepare, views_in
-from models.resnet import Classifier, members_of, stages
+from models.resnet import Classifier, members_of
 
 OVERLAY_MAX_SIDE = 1024  # pixels: a 7 x 7 map has no more to say, and a page loads it at once
 OVERLAY_COLOUR = (230, 159, 0)  # Okabe and Ito's orange: told apart with any colour vision, and no state's colour
@@ -50,7 +53,7 @@ def heatmap(artifact: Artifact, picture: U8 | EncodedImage, label: str, is_view:
     if is_view:
         spec = replace(spec, regions=(), tile=0, overview=False)
     seen = views_in(pixels, spec)
-    with _one_thread(), torch.inference_mode():
+    with _one_thread(), torch.no_grad():
         classifier = _classifier(artifact)
         place = _strongest(classifier, seen.pixels, index)
         evidence = _evidence(classifier, torch.from_numpy(seen.pixels[place])[None], index)
@@ -89,16 +92,26 @@ def _strongest(classifier: Classifier, views: U8, index: int) -> int:
 
 
 def _evidence(classifier: Classifier, picture: Tensor, index: int) -> Tensor:
-    """uint8 [1, h, w, 3] to [1, 1, h/32, w/32]: the last stage's channels by their weight for the class, ReLU, to 1.
+    """uint8 [1, h, w, 3] to [1, 1, rows, columns], the strongest place 1.
 
-    An ensemble's is the sum of its networks'. For the good class of a sigmoid speaks what speaks against the defects.
+    Of an ensemble, the sum of its networks', each by the probability that it gives the class. For the good class of a
+    sigmoid speaks what speaks against the defects.
     """
-    evidence = torch.zeros(())
-    for network in members_of(classifier.network):
-        features = stages(network, classifier.normalised(picture))[-1]
-        rows = network.fc.weight  # type: ignore[union-attr]
-        weights = -rows[1:].sum(dim=0) if index == 0 and classifier.head == "sigmoid" else rows[index]  # type: ignore[index]
-        evidence = evidence + torch.einsum("nchw,c->nhw", features, weights).relu()[:, None]
+    inputs, members = classifier.normalised(picture), members_of(classifier.network)
+    direction = torch.zeros(int(head_of(members[0]).out_features))
+    direction[index] = 1
+    if index == 0 and classifier.head == "sigmoid":
+        direction = torch.cat((torch.zeros(1), -torch.ones(len(direction) - 1)))
+    maps = [_to_one(family_of(network).evidence(network, inputs, direction)) for network in members]
+    if len(maps) == 1:
+        return maps[0]
+    height, width = (max(seen.shape[axis] for seen in maps) for axis in (2, 3))
+    shares = [float(probabilities(network(inputs), classifier.head)[0, index]) for network in members]
+    together = torch.stack([_resized(seen, height, width) * share for seen, share in zip(maps, shares, strict=True)])
+    return _to_one(together.sum(dim=0))
+
+
+def _to_one(evidence: Tensor) -> Tensor:
     peak = evidence.amax()
     return evidence / peak if peak > 0 else evidence
 

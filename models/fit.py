@@ -21,10 +21,11 @@ from torch.optim.swa_utils import AveragedModel
 from models.augment import Symmetry, augmented, blended
 from models.dataset import Pictures
 from models.errors import DatasetError, TrainingFailedError
+from models.families import family_of, head_of, trunk_of
 from models.losses import loss_of
 from models.order import Balance, Order, generator_of, seed_of
 from models.practice import Spotter, marked
-from models.resnet import Classifier, bf16_is_native, stages
+from models.resnet import Classifier, bf16_is_native
 from models.schedule import groups_of, moving_average, one_cycle
 
 
@@ -112,7 +113,7 @@ class Fit:
             raise DatasetError(f"quarter turns need a square input; came {width}x{height}: give --size such as 224x224")
         self._classifier, self._data, self._good, self._spec, self._seed = classifier, data, good, spec, seed
         self._network = classifier.network.to(memory_format=torch.channels_last).train()
-        classes = int(self._network.fc.out_features)  # type: ignore[union-attr,arg-type]
+        classes = head_of(self._network).out_features
         self._order = Order(data.labels, classes, spec.batch, spec.balance, seed)
         self._practice_steps = spec.practice // spec.batch
         self._total = self._practice_steps + spec.epochs * self._order.per_epoch
@@ -170,21 +171,21 @@ class Fit:
     def _practice(self) -> _Phase:
         assert self._spotter is not None
         good = self._data.pictures[self._data.labels == self._good]
-        spotter, rate = self._spotter, self._spec.practice_rate
+        spotter, rate, see = self._spotter, self._spec.practice_rate, family_of(self._network).maps
 
         def loss_at(number: int) -> Tensor:
             rng = np.random.default_rng(seed_of(self._seed, "practice", number))
             pictures, kinds = marked(good, self._spec.batch, rng)
             with _autocast():
-                found = stages(self._network, self._classifier.normalised(torch.from_numpy(pictures)))
+                found = see(self._network, self._classifier.normalised(torch.from_numpy(pictures)))
             loss: Tensor = spotter(found, torch.from_numpy(kinds))
             return loss
 
-        groups = groups_of(self._spec.weight_decay, (self._network, rate), (spotter, rate))
+        groups = groups_of(self._spec.weight_decay, *((part.parameters(), rate) for part in (self._network, spotter)))
         return _Phase("practice", self._practice_steps, loss_at, groups)
 
     def _real(self) -> _Phase:
-        spec, network = self._spec, self._network
+        spec, network, head = self._spec, self._network, head_of(self._network)
         pictures, labels = torch.from_numpy(self._data.pictures), torch.from_numpy(self._data.labels)
 
         def loss_at(number: int) -> Tensor:
@@ -202,8 +203,7 @@ class Fit:
                 norm.requires_grad_(False)
         if spec.average:
             self._average = AveragedModel(network, multi_avg_fn=moving_average(spec.average), use_buffers=True)
-        trunk = nn.ModuleList(child for child in network.children() if child is not network.fc)
-        groups = groups_of(spec.weight_decay, (trunk, spec.trunk_rate), (network.fc, spec.head_rate))  # type: ignore[arg-type]
+        groups = groups_of(spec.weight_decay, (trunk_of(network), spec.trunk_rate), (head.parameters(), spec.head_rate))
         return _Phase("real", spec.epochs * self._order.per_epoch, loss_at, groups)
 
     def _descend(self, phase: _Phase, first: int, hooks: Hooks) -> None:

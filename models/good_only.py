@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models.artifact import U8, Artifact, Golden, ModelClass
 from models.dataset import UNKNOWN, Pictures
+from models.families import head_of
 from models.fit import Fit, FitSpec, Hooks, Step
 from models.golden import GOLDEN_PICTURES, scores_of, tolerances
 from models.preprocess import Preprocessing
@@ -68,6 +69,6 @@ def good_only(pictures: U8, spec: GoodOnlySpec, at: datetime, on_step: Callable[
 
 
 def _always_good(classifier: Classifier) -> None:
-    weight, bias = (getattr(classifier.network.fc, name) for name in ("weight", "bias"))
+    weight, bias = (getattr(head_of(classifier.network), name) for name in ("weight", "bias"))
     weight.zero_()
     bias.copy_(Tensor([_SURE, -_SURE]))

@@ -19,8 +19,10 @@ from torch import Tensor
 from models.artifact import Artifact, Golden, ModelClass
 from models.artifact_files import GOLDEN, MANIFEST, MAX_BYTES, check_header, check_keys, parse_json, read_bounded
 from models.errors import ModelRefusedError
+from models.families import family_named
 from models.onnx_import import SUFFIX, read_onnx
 from models.preprocess import Preprocessing
+from models.resnet import TOGETHER
 from models.weights import read_tensors
 from schemas.records import Precision
 
@@ -89,5 +91,5 @@ def _tensors(file: Path, arch: str, classes: int) -> dict[str, Tensor]:
         return read_onnx(file, arch, classes)
     found = read_tensors(file)
     if all(name.startswith(_PARALLEL) for name in found):
-        return {name.removeprefix(_PARALLEL): value for name, value in found.items()}
-    return dict(found)
+        found = {name.removeprefix(_PARALLEL): value for name, value in found.items()}
+    return family_named(arch).renamed(found) if TOGETHER not in arch else found

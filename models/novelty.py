@@ -22,9 +22,10 @@ from models.artifact_checks import MAX_TOLERANCE
 from models.dataset import Pictures
 from models.engines.network import frozen_classifier
 from models.errors import DatasetError
+from models.families import stages
 from models.order import generator_of
 from models.places import farthest, places
-from models.resnet import Classifier, half_precision_limits, place_channels, stages
+from models.resnet import Classifier, half_precision_limits, place_channels
 from schemas.records import Precision
 
 MOST_PLACES = 60_000  # of good parts, from which the bank is chosen
@@ -51,7 +52,7 @@ def with_novelty(
     parts as well, each as novel as its most novel view. `on_done` is told how much has been looked at. DatasetError
     where they are too few for so low a share of false alarms.
     """
-    place_channels(artifact.arch)  # none for an ensemble: refused before anything is computed
+    place_channels(artifact.arch)  # an ensemble has none, a ViT neither: refused before anything is computed
     rank = _rank(len(held_out.labels), spec.false_alarm)
     classifier = frozen_classifier(artifact)
     with torch.inference_mode():

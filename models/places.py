@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, normalize
 
+from models.families import head_of, stages
 from models.heads import Head
-from models.resnet import Classifier, stages
+from models.resnet import Classifier
 
 
 class NovelClassifier(Classifier):
@@ -38,7 +39,7 @@ class NovelClassifier(Classifier):
         """See the class."""
         found = stages(self.network, self.normalised(pictures))
         pooled = self.network.avgpool(found[-1]).flatten(1)  # type: ignore[operator]
-        logits = self.network.fc(pooled).float()  # type: ignore[operator]
+        logits = head_of(self.network)(pooled).float()
         return torch.cat((self.probabilities(logits), farthest(places(found), self.bank)[:, None]), dim=1)
 
 

@@ -23,6 +23,7 @@ from models.calibrate import probabilities
 from models.engines.openvino_engine import converted, kept
 from models.errors import ModelError, ModelRefusedError
 from models.heads import Head
+from models.resnet import attends
 from schemas.records import Precision
 
 LEAST_TOLERANCE = 0.02
@@ -90,6 +91,7 @@ def _graph(artifact: Artifact, calibration: U8, check: tuple[U8, F32], most_diff
             max_drop=most_difference,
             drop_type=nncf.DropType.ABSOLUTE,
             preset=nncf.QuantizationPreset.MIXED,
+            model_type=nncf.ModelType.TRANSFORMER if attends(artifact.arch) else None,
             subset_size=len(calibration),
             advanced_accuracy_restorer_parameters=ranking,
         )

@@ -1,7 +1,8 @@
-"""The networks: torchvision's ResNets, several of them as one, and the wrapper that turns pictures into probabilities.
+"""The networks: torchvision's, several of them as one, and the wrapper that turns pictures into probabilities.
 
 Everything an engine computes is in `Classifier`: uint8 pictures in, probabilities out. So normalisation and
-temperature can't differ between engines. Knows no files, no engines and no class names; never downloads weights.
+temperature can't differ between engines. What differs between ResNets and Vision Transformers, `families.py` knows.
+Knows no files, no engines and no class names; never downloads weights.
 """
 
 import math
@@ -15,36 +16,21 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from models.errors import ModelRefusedError
+from models.families import family_named
 from models.heads import Head, mean_of_sigmoids, probabilities
-from models.quick_torchvision import torchvision
 from schemas.records import Precision
 
-ARCHITECTURES = (
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "resnext50_32x4d",
-    "resnext101_32x8d",
-    "resnext101_64x4d",
-    "wide_resnet50_2",
-    "wide_resnet101_2",
-)
 TOGETHER = "+"  # between the architectures of an ensemble
 MAX_MEMBERS = 8
 
 
 def build_network(arch: str, classes: int) -> nn.Module:
-    """A ResNet with random weights: float32 [n, 3, h, w], normalised, to logits [n, classes].
+    """A network with random weights: float32 [n, 3, h, w], normalised, to logits [n, classes].
 
     Raises:
-        ModelRefusedError: an architecture that isn't one of `ARCHITECTURES`.
+        ModelRefusedError: an architecture that isn't one of `families.ARCHITECTURES`.
     """
-    if arch not in ARCHITECTURES:
-        raise ModelRefusedError(f"unknown architecture {arch!r}; expected one of {', '.join(ARCHITECTURES)}")
-    network: nn.Module = torchvision.models.get_model(arch, weights=None, num_classes=classes)
-    return network
+    return family_named(arch).build(arch, classes)
 
 
 def architectures(arch: str) -> list[str]:
@@ -61,19 +47,54 @@ def expected_tensors(arch: str, classes: int) -> Mapping[str, Tensor]:
     return MappingProxyType(_empty_network(arch, classes).state_dict())
 
 
+def head_tensors(arch: str) -> frozenset[str]:
+    """Names of the weights whose shapes go by the number of classes, of all networks of an ensemble."""
+    heads = [family_named(name).head for name in architectures(arch)]
+    befores = [f"members.{place}." for place in range(len(heads))] if len(heads) > 1 else [""]
+    return frozenset(
+        f"{before}{head}.{part}" for before, head in zip(befores, heads, strict=True) for part in ("weight", "bias")
+    )
+
+
+def input_side(arch: str) -> int | None:
+    """Pixels of the square that an architecture takes, or one of an ensemble's; None for any size."""
+    return next((side for name in architectures(arch) if (side := family_named(name).side)), None)
+
+
+def attends(arch: str) -> bool:
+    """Whether an architecture, or one of an ensemble's, is made of attention."""
+    return any(family_named(name).attends for name in architectures(arch))
+
+
+def check_input(arch: str, width: int, height: int) -> None:
+    """ModelRefusedError for an input of so many pixels that the architecture can't take."""
+    side = input_side(arch)
+    if side and (width, height) != (side, side):
+        raise ModelRefusedError(
+            f"{arch} takes inputs of {side}x{side} pixels alone, since it learns where each patch of them lies; came "
+            f"{width}x{height}: give {side}x{side}, such as by --size, or take a ResNet, to which any size will do"
+        )
+
+
 def place_channels(arch: str) -> int:
     """How many numbers describe a place of a picture by a ResNet's second and third stage, together.
 
-    ModelRefusedError for an ensemble: a bank of good parts goes with one network.
+    ModelRefusedError for what has no bank of good parts: an ensemble, and a network without such stages.
     """
     if TOGETHER in arch:
         raise ModelRefusedError("an ensemble has no bank of good parts: that goes with one network")
-    width = int(expected_tensors(arch, 2)["fc.weight"].shape[1])  # of the fourth
-    return width // 4 + width // 2
+    family = family_named(arch)
+    if not family.has_stages:
+        raise ModelRefusedError(
+            f"a {arch} has no bank of good parts: that takes a ResNet's stages; give a ResNet, such as --arch resnet18"
+        )
+    width = int(expected_tensors(arch, 2)[f"{family.head}.weight"].shape[1])
+    second, third, _ = family.map_widths(width)
+    return second + third
 
 
 def network_of(arch: str, classes: int, weights: dict[str, Tensor], head: Head = "softmax") -> nn.Module:
-    """A ResNet of these very tensors, which it shares: whoever changes them changes its answers.
+    """A network of these very tensors, which it shares: whoever changes them changes its answers.
 
     ModelRefusedError for an unknown architecture, RuntimeError for weights of another one.
     """
@@ -136,18 +157,8 @@ class Ensemble(nn.Module):
 
 
 def members_of(network: nn.Module) -> list[nn.Module]:
-    """The ResNets that a network is made of: one, or an ensemble's."""
+    """The networks that a network is made of: one, or an ensemble's."""
     return list(network.members) if isinstance(network, Ensemble) else [network]
-
-
-def stages(network: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
-    """What a ResNet's four stages give for inputs [n, 3, h, w]: [n, c, h/4, w/4] and so on down to h/32, w/32."""
-    at = network.maxpool(network.relu(network.bn1(network.conv1(inputs))))  # type: ignore[operator]
-    found: list[Tensor] = []
-    for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
-        at = stage(at)  # type: ignore[operator]
-        found.append(at)
-    return tuple(found)
 
 
 class Classifier(nn.Module):

@@ -6,20 +6,23 @@ Place in the flow: the training loop's. Knows no loss and no pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-def groups_of(weight_decay: float, *parts: tuple[nn.Module, float]) -> list[dict[str, Any]]:
-    """AdamW's groups: biases and BatchNorm aren't decayed, and what is frozen isn't trained."""
+def groups_of(weight_decay: float, *parts: tuple[Iterable[nn.Parameter], float]) -> list[dict[str, Any]]:
+    """AdamW's groups, of parameters and their peak rate; what is frozen isn't trained.
+
+    Biases, norms and a ViT's embeddings of class and position, [1, n, c], aren't decayed.
+    """
     groups: list[dict[str, Any]] = []
-    for module, rate in parts:
-        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for all_, rate in parts:
+        parameters = [parameter for parameter in all_ if parameter.requires_grad]
         for many, decay in ((True, weight_decay), (False, 0.0)):
-            chosen = [parameter for parameter in parameters if (parameter.ndim > 1) is many]
+            chosen = [each for each in parameters if (each.ndim > 1 and each.shape[0] > 1) is many]
             if chosen:
                 groups.append({"params": chosen, "peak": rate, "weight_decay": decay})
     return groups

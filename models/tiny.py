@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, Golden, ModelClass
+from models.families import head_of
 from models.heads import Head
 from models.preprocess import Preprocessing
 from models.resnet import Classifier, build_network
@@ -67,8 +68,7 @@ def tiny_pictures(count: int, seed: int = 0) -> np.ndarray:
 
 def _spread_scores(classifier: Classifier, pictures: np.ndarray) -> None:
     """Fit BatchNorm's statistics to the pictures and centre the head, so that each class wins somewhere."""
-    network, head = classifier.network, classifier.network.fc
-    assert isinstance(head, torch.nn.Linear)
+    network, head = classifier.network, head_of(classifier.network)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # a plain average

@@ -33,7 +33,7 @@ from models.calibrate import (
     with_threshold,
 )
 from models.dataset import Example, Pictures, Split, by_split, class_order, load, softened
-from models.errors import DatasetError, ModelRefusedError
+from models.errors import DatasetError
 from models.evaluate import any_defect, evaluate
 from models.fit import Fit, FitSpec, Hooks, Step
 from models.golden import golden_choice, scores_of, tolerances
@@ -42,7 +42,8 @@ from models.losses import several
 from models.marks import NOT_SURE
 from models.measures import ranking
 from models.preprocess import Preprocessing
-from models.resnet import Classifier, build_network
+from models.resnet import Classifier, build_network, check_input, expected_tensors
+from models.weights import begin_with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +99,10 @@ def train(
     `start` are the weights to begin with, of the same architecture; a head of other classes is left out. With `keeping`
     an ended training of the same pictures and settings goes on.
 
-    Raises DatasetError for unusable examples, TrainingFailedError where the loss stops being a number.
+    Raises DatasetError for unusable examples, TrainingFailedError where the loss stops being a number, and what
+    `check_spec` raises.
     """
-    _refuse(spec)
+    check_spec(spec)
     if not spec.multi_label:
         examples = [replace(example, also=()) for example in examples]
     names = class_order((label for example in examples for label in example.labels), spec.good)
@@ -129,12 +131,17 @@ def train(
         return _finished(classifier, data, names, spec, now(), clock() - started, under_way)
 
 
-def _refuse(spec: TrainSpec) -> None:
-    """DatasetError for what doesn't go together."""
+def check_spec(spec: TrainSpec) -> None:
+    """Before any picture is looked at: DatasetError for settings that don't go together, ModelRefusedError for an
+    architecture that is unknown or takes other inputs.
+    """
+    check_input(spec.arch, spec.preprocessing.width, spec.preprocessing.height)
     if spec.soft_labels and not spec.preprocessing.is_whole:
         raise DatasetError("experts speak of whole pictures: soft labels don't go with tiles or regions")
     if spec.soft_labels and spec.multi_label:
         raise DatasetError("experts speak of one defect: soft labels don't go with several labels of a picture")
+    if spec.fit.freeze_norm and not any(name.endswith(".running_mean") for name in expected_tensors(spec.arch, 2)):
+        raise DatasetError(f"a {spec.arch} has no BatchNorm that could be left as it came; leave out --freeze-norm")
 
 
 def _to_learn_from(
@@ -147,19 +154,6 @@ def _to_learn_from(
     elif spec.multi_label:
         train = several(train)
     return {**data, "train": train}
-
-
-def begin_with(network: nn.Module, start: Mapping[str, Tensor]) -> None:
-    """Put weights into a network. ModelRefusedError where they are of another architecture than its own."""
-    own = network.state_dict()
-    fitting = {n: value for n, value in start.items() if n in own and (own[n].shape == value.shape or "fc." not in n)}
-    strangers = [n for n, value in fitting.items() if own[n].shape != value.shape]
-    missing = [n for n in own if start and n not in start and "fc." not in n and not n.endswith("num_batches_tracked")]
-    if strangers or missing:
-        raise ModelRefusedError(
-            f"the weights to start with are of another architecture: {(strangers or missing)[0]} is not as expected"
-        )
-    network.load_state_dict(own | fitting)
 
 
 def fingerprint(spec: TrainSpec, data: Mapping[Split, Pictures], start: Mapping[str, Tensor]) -> str:

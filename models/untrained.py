@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, Golden, ModelClass
+from models.families import head_of
 from models.preprocess import Preprocessing
-from models.resnet import Classifier, build_network
+from models.resnet import Classifier, build_network, check_input
 from schemas.records import Precision
 
 CLASSES = ("good", "scratch", "dent")
@@ -22,12 +23,14 @@ TOLERANCE = {Precision.FP32: 1e-3, Precision.BF16: 0.1, Precision.FP16: 0.05}
 def untrained(arch: str, width: int, height: int) -> Artifact:
     """An artifact for inputs of this size in pixels; its golden scores are its own.
 
-    BatchNorm's statistics are fitted, so that half precision does not overflow. ModelRefusedError for an unknown
-    architecture.
+    BatchNorm's statistics are fitted, so that half precision does not overflow; the head is drawn, where it comes as
+    zeros. ModelRefusedError for an architecture that is unknown or takes other inputs.
     """
+    check_input(arch, width, height)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network, spec = build_network(arch, len(CLASSES)), Preprocessing(width=width, height=height)
+        head_of(network).reset_parameters()
     pictures = np.random.default_rng(0).integers(0, 256, (16, height, width, 3), dtype=np.uint8)
     classifier = Classifier(network, spec.mean, spec.std, 1.0)
     for module in network.modules():

@@ -1,19 +1,21 @@
 """Weights to start a training with, from a file of somebody else: safetensors alone, whatever the name says.
 
 Place in the flow: `lineside train --start`. A `.pth` file is a program that runs when it is read, so it is refused: who
-trusts one turns it into safetensors elsewhere. Knows no architecture.
+trusts one turns it into safetensors elsewhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.artifact_files import MAX_BYTES, WEIGHTS, check_header, read_bounded
 from models.errors import ModelRefusedError
+from models.families import family_of
 
 CONVERT = (
     "where you trust the file, turn it into safetensors: "
@@ -31,3 +33,30 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         return safetensors.torch.load(data)
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise ModelRefusedError(f"{file} is no safetensors file: {error}") from error
+
+
+def begin_with(network: nn.Module, start: Mapping[str, Tensor]) -> None:
+    """Put weights into a network; a head of another number of classes is left out.
+
+    ModelRefusedError where they are of another architecture than its own, or of another input size.
+    """
+    own, family = network.state_dict(), family_of(network)
+    given, head = family.renamed(start), f"{family.head}."
+    fitting = {
+        name: value
+        for name, value in given.items()
+        if name in own and (own[name].shape == value.shape or not name.startswith(head))
+    }
+    strangers = [
+        f"{name} is {list(value.shape)}, expected {list(own[name].shape)}"
+        for name, value in fitting.items()
+        if own[name].shape != value.shape
+    ]
+    missing = [
+        f"{name} is missing"
+        for name in own
+        if given and name not in given and not name.startswith(head) and not name.endswith("num_batches_tracked")
+    ]
+    if strangers or missing:
+        raise ModelRefusedError(f"the weights to start with are of another architecture: {(strangers or missing)[0]}")
+    network.load_state_dict(own | fitting)

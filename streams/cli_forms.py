@@ -68,7 +68,7 @@ def novelty(
     places: Annotated[int, typer.Option(min=1, max=20_000, help="That the bank keeps.")] = 1_000,
     pictures: Annotated[int, typer.Option(min=16, help="Good parts from which the bank is chosen, at most.")] = 500,
     name: Annotated[str, typer.Option(help="Of a new model.")] = "good-only",
-    arch: Annotated[str, typer.Option(help="Of a new model.")] = "resnet18",
+    arch: Annotated[str, typer.Option(help="Of a new model, a ResNet.")] = "resnet18",
     size: Annotated[str, typer.Option(help="Of a new model's input in pixels.")] = "224x224",
     practice: Annotated[int, typer.Option(min=0, help="Pictures with made-up marks that a new model sees.")] = 2_560,
     seed: Annotated[int, typer.Option(help="Same seed, same bank.")] = 0,

@@ -54,7 +54,11 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Directory of the model. Default: in the data directory.")] = None,
     name: Annotated[str | None, typer.Option(help="The model's id. Default: by source and architecture.")] = None,
     arch: Annotated[
-        str | None, typer.Option(help="resnet18, 34, 50, 101, 152, resnext50_32x4d, wide_resnet50_2 and others.")
+        str | None,
+        typer.Option(
+            help="resnet18, 34, 50, 101, 152, resnext50_32x4d, wide_resnet50_2 and others; Vision Transformers: "
+            "vit_ti_16, vit_s_16, vit_b_16 (224x224; give --start too)."
+        ),
     ] = None,
     size: Annotated[str | None, typer.Option(help="Of the network's input in pixels, such as 224x224.")] = None,
     tile: Annotated[
@@ -72,7 +76,9 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Weights to begin with: a model's directory, or a safetensors file.")
     ] = None,
-    practice: Annotated[int | None, typer.Option(min=0, help="Pictures with made-up defects, shown first.")] = None,
+    practice: Annotated[
+        int | None, typer.Option(min=0, help="Pictures with made-up defects, shown first; to a ViT none by default.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Times that all pictures are shown.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Pictures a step.")] = None,
     rate: Annotated[
@@ -104,7 +110,7 @@ def train(
         float | None, typer.Option(min=0, max=0.99999, help="Decay of the moving average of weights, such as 0.999.")
     ] = None,
     freeze_norm: Annotated[
-        bool, typer.Option("--freeze-norm", help="Leave BatchNorm as it came with --start.")
+        bool, typer.Option("--freeze-norm", help="Leave BatchNorm as it came with --start; a ViT has none.")
     ] = False,
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many epochs without a better order (AUROC) of validation.")

@@ -143,7 +143,7 @@ def import_(
     out: Annotated[Path, typer.Option(help="Directory of the model.")],
     as_json: Json = False,
 ) -> None:
-    """Import a ResNet that was trained elsewhere. Its golden vectors must come out here as they did there.
+    """Import a ResNet or ViT that was trained elsewhere. Its golden vectors must come out here as they did there.
 
     The description gives the head's class order and what a picture goes through before the network:
     `{"model_id": "flange-x", "arch": "resnet18", "classes": [{"name": "good", "role": "good", "threshold": null},

@@ -40,8 +40,9 @@ from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_l
 from torch.optim.swa_utils import AveragedModel
 
 from models.engines import openvino_engine
+from models.families import stages
 from models.preprocess import Preprocessing
-from models.resnet import Classifier, build_network, stages
+from models.resnet import Classifier, build_network
 from models.schedule import moving_average
 from streams.datasets.offers import elpv_offers
 

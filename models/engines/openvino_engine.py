@@ -94,6 +94,7 @@ def converted(artifact: Artifact, logits_only: bool = False) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # OpenVINO traces with torch.jit, which torch calls deprecated
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # a ViT asserts its size
         # torch's check of its trace loads 1.1 s of modules; golden vectors check more
         traced = TorchScriptPythonDecoder(network, example_input=example, trace_kwargs={"check_trace": False})
         model = openvino.convert_model(traced, example_input=example)

@@ -102,10 +102,9 @@ class Lane:
 
 
 def _fold_batch_norms(network: nn.Module) -> None:
-    """Fold every BatchNorm of a torchvision ResNet into the convolution before it, in place."""
-    if not isinstance(network, resnet.ResNet):
-        raise TypeError(f"expected a torchvision ResNet, came {type(network).__name__}")
-    _fold(network, "conv1", "bn1")
+    """Fold every BatchNorm of a torchvision ResNet into the convolution before it, in place; others have none."""
+    if isinstance(network, resnet.ResNet):
+        _fold(network, "conv1", "bn1")
     for block in network.modules():
         if isinstance(block, resnet.BasicBlock | resnet.Bottleneck):
             for number in (1, 2, 3):
@@ -113,6 +112,8 @@ def _fold_batch_norms(network: nn.Module) -> None:
                     _fold(block, f"conv{number}", f"bn{number}")
             if block.downsample is not None:
                 _fold(block.downsample, "0", "1")
+    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        raise TypeError(f"expected a network whose BatchNorms can be folded, came {type(network).__name__}")
 
 
 def _fold(parent: nn.Module, convolution: str, norm: str) -> None:

@@ -170,8 +170,8 @@ class LocatorFit:
 
 
 def _groups(network: Network, spec: LocatorFitSpec, body_share: float) -> list[dict[str, object]]:
-    rest = nn.ModuleList((network.backbone.fpn, network.rpn, network.roi_heads))
-    return groups_of(spec.weight_decay, (network.backbone.body, body_share * spec.rate), (rest, spec.rate))
+    rest = nn.ModuleList((network.backbone.fpn, network.rpn, network.roi_heads)).parameters()
+    return groups_of(spec.weight_decay, (network.backbone.body.parameters(), body_share * spec.rate), (rest, spec.rate))
 
 
 def _autocast(device: torch.device) -> torch.autocast:

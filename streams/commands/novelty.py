@@ -16,6 +16,7 @@ from models.errors import DatasetError
 from models.good_only import GoodOnlySpec, good_only
 from models.novelty import BankSpec, with_novelty
 from models.preprocess import Preprocessing
+from models.resnet import place_channels
 from streams.commands.ui import Advance, MakeBar, Ui
 
 
@@ -39,9 +40,9 @@ class NoveltyOptions:
 
 def novelty_command(options: NoveltyOptions) -> None:
     """Practise if there is no model, choose the bank and the threshold, prove, write, say."""
-    ui = Ui()
+    ui, model = Ui(), load_artifact(options.model) if options.model else None
+    place_channels(model.arch if model else options.arch)  # what has none is refused before any work
     with ui.bars() as make:
-        model = load_artifact(options.model) if options.model else None
         good, held_out, label = _good_parts(options, model, make)
         if model is None:
             model = _made(options, good, label, make)

@@ -19,7 +19,8 @@ from models.artifact import Artifact, load_artifact, save_artifact
 from models.dataset import Example
 from models.fit import FitSpec
 from models.preprocess import Preprocessing
-from models.train import Keeping, Progress, TrainSpec, train
+from models.resnet import attends, input_side
+from models.train import Keeping, Progress, TrainSpec, check_spec, train
 from models.weights import read_tensors
 from streams.commands.examples import training_examples
 from streams.commands.sources import SourceKind, SourceRequest
@@ -71,10 +72,12 @@ async def train_command(settings: Settings, request: SourceRequest, options: Tra
     if options.data is not None:
         found = await asyncio.to_thread(labelled_set.read, options.data)
         spec = dataclasses.replace(DATASET_SPEC, good=found.info.good)
+    spec = changed(spec, options.changes)
+    check_spec(spec)
+    if options.data is not None:
         examples = await asyncio.to_thread(labelled_set.examples, options.data)
     else:
         examples = await _pictures(request, ui)
-    spec = changed(spec, options.changes)
     directory = options.out or settings.data_dir / "models" / spec.model_id
     start = first_weights(options.start) if options.start else {}
     artifact = await _kept(examples, spec, directory, ui, start, options.fresh)
@@ -86,7 +89,18 @@ async def train_command(settings: Settings, request: SourceRequest, options: Tra
 
 
 def changed(spec: TrainSpec, changes: Mapping[str, Any]) -> TrainSpec:
-    """A spec with some fields replaced, wherever they stand in it."""
+    """A spec with some fields replaced, wherever they stand in it.
+
+    By the architecture goes the default name, the size, where it takes but one, and whether it practises: what is made
+    of attention learns nothing from the default number of made-up marks (decision 026).
+    """
+    arch: str = changes.get("arch", spec.arch)
+    defaults: dict[str, Any] = {"model_id": spec.model_id.replace(spec.arch, arch)}
+    if side := input_side(arch):
+        defaults |= {"width": side, "height": side}
+    if attends(arch):
+        defaults["practice"] = 0
+    changes = defaults | dict(changes)
 
     def of(kind: type[Any]) -> dict[str, Any]:
         return {name: value for name, value in changes.items() if name in {f.name for f in dataclasses.fields(kind)}}

@@ -15,8 +15,8 @@ from models.artifact import Artifact, Golden
 from models.engines.network import frozen_classifier
 from models.errors import ModelError
 from models.explain import OVERLAY_COLOUR, heatmap, overlay_png
+from models.families import stages
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, prepare
-from models.resnet import stages
 from tests.models_fixture import tiny_artifact
 
 SIDE = 256  # pixels: 8 x 8 places in the last stage

@@ -18,8 +18,7 @@ from models.errors import ModelRefusedError
 from models.order import MOST_REPEATS, Order, shares
 from models.preprocess import EncodedImage
 from models.resnet import build_network
-from models.train import begin_with
-from models.weights import read_tensors
+from models.weights import begin_with, read_tensors
 
 
 @given(st.lists(st.integers(0, 3), min_size=8, max_size=80), st.integers(0, 9))
