@@ -82,7 +82,7 @@ def patch_maps(network: nn.Module, inputs: Tensor) -> tuple[Tensor]:
 
 
 def relevance(network: nn.Module, inputs: Tensor, direction: Tensor) -> Tensor:
-    """How much each patch of [1, 3, 224, 224] speaks for a direction [classes] of the logits: [1, 1, 14, 14], 0 or more.
+    """How much each patch of [1, 3, 224, 224] speaks for a direction [classes] of the logits: [1, 1, 14, 14], >= 0.
 
     Chefer et al. 2021, ICCV, "Generic Attention-model Explainability", equations 5 and 6 for self-attention: through
     the blocks R += A R, from the identity, where A is the mean over heads of attention times the gradient that the
