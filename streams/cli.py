@@ -85,6 +85,9 @@ def up(
     seed: Seed = 1,
     deadline_ms: DeadlineMs = None,
     model: ModelDir = None,
+    locator: Annotated[
+        Path | None, typer.Option(help="With --keep: directory of a model that says where defects lie.")
+    ] = None,
     device: Device = "auto",
     precision: PrecisionText = "auto",
     broker_port: Port = 0,
@@ -124,6 +127,7 @@ def up(
     options = UpOptions(
         request=request,
         model_dir=model,
+        locator_dir=locator,
         keep=keep,
         device=device,
         precision=precision,

@@ -33,9 +33,11 @@ class Programs:
         chosen = ["--model", str(model_dir), "--default-recipe", "--device", device, "--precision", precision]
         return await self._start("Worker", ["worker", *chosen])
 
-    async def downstream(self, model_dir: Path) -> None:
-        """Parts, line statistics, the sampler and the archive: what works on verdicts without people."""
+    async def downstream(self, model_dir: Path, locator_dir: Path | None) -> None:
+        """Parts, line statistics, the sampler, the archive and, if there is one, the locator: all without people."""
+        where = [self._start("Locator", ["locate", "--model", str(locator_dir)])] if locator_dir else []
         await asyncio.gather(
+            *where,
             self._start("Parts", ["parts"]),
             self._start("Statistics", ["statistics"]),
             self._start("Sampler", ["sampler", "--model", str(model_dir)]),

@@ -47,6 +47,7 @@ class UpOptions:
 
     request: SourceRequest
     model_dir: Path | None = None
+    locator_dir: Path | None = None
     keep: bool = False
     device: str = "auto"
     precision: str = "auto"
@@ -66,7 +67,7 @@ async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
         model_dir = options.model_dir or await _own_model(settings, options.request, ui)
         programs = Programs(settings, ui, stack)
         if options.keep:
-            await programs.downstream(model_dir)
+            await programs.downstream(model_dir, options.locator_dir)
             addresses = await programs.pages(model_dir, options.dashboard_port, options.station_port)
         worker = await programs.worker(model_dir, options.device, options.precision)
         if options.keep:

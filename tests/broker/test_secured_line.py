@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from models.artifact import save_artifact
+from models.locating.tiny import tiny_locator
+from models.locator import save_locator
 from streams.bus.security import read_password
 from streams.roles import ROLES
 from tests.models_fixture import tiny_artifact
 
 FRAMES = 40
-PROGRAMS = ("worker", "parts", "statistics", "sampler", "archive", "dashboard", "station")
+PROGRAMS = ("worker", "parts", "statistics", "sampler", "locate", "archive", "dashboard", "station")
 STARTED_S = 200.0
 
 
@@ -54,7 +56,9 @@ def wait_until(up: subprocess.Popen[bytes], done: list[Path], said: Path) -> Non
 def test_every_program_does_its_job_with_the_rights_of_its_role(tmp_path: Path) -> None:
     home, model, said = tmp_path / "data", tmp_path / "model", tmp_path / "up.log"
     save_artifact(tiny_artifact(), model)
+    save_locator(tiny_locator(), tmp_path / "where")
     options = ["--secure", "--keep", "--frames", str(FRAMES), "--rate", "0", "--model", str(model)]
+    options += ["--locator", str(tmp_path / "where")]
     ports = ["--dashboard-port", "0", "--station-port", "0"]
     with said.open("wb") as output:
         up = subprocess.Popen(
