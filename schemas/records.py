@@ -1242,6 +1242,7 @@ class AlarmKind(StrEnum):
     RUN_RULE = "RUN_RULE"
     CERTIFICATE_EXPIRES = "CERTIFICATE_EXPIRES"
     SECRET_OLD = "SECRET_OLD"
+    MODEL_FAILED = "MODEL_FAILED"
 
 
 class Severity(StrEnum):

@@ -18,6 +18,7 @@ from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from schemas.codec import Codec
 from schemas.records import DeadLetter, Recipe
 from streams.bus.admin import require_topics
 from streams.bus.control import ControlReader
@@ -42,8 +43,10 @@ from streams.inspection.quarantine import Quarantine
 from streams.inspection.recipes import RecipeBook
 from streams.inspection.standing import Standing
 from streams.inspection.watchdog import Fenced, Watchdog, end_process
+from streams.model_keeper import ModelKeeper, Sources
 from streams.monitor import monitored
-from streams.serving import WorkerOptions, load_artifacts, open_models, own_recipe
+from streams.released import ReleasedModels
+from streams.serving import WorkerOptions, load_artifacts, open_models, own_recipe, released_models
 from streams.settings import Settings
 from streams.stopping import stop_on_signals
 from streams.store import FrameStore
@@ -65,15 +68,18 @@ class InspectionWorker:
         registry: CollectorRegistry = REGISTRY,
         alone: Alone | None = None,
         die: Callable[[str], None] = end_process,
+        sources: Sources | None = None,
     ) -> None:
-        """Without `alone` no frame is tried in a process of its own. `die` is told why, and must end the process."""
-        self._settings = settings
-        self._die = die
-        codec = codec_for(settings)
-        prefix = settings.topic_prefix
+        """Without `alone` no frame is tried in a process of its own. `die` is told why, and must end the process.
+
+        Without `sources` it serves the models that it was given and no released ones.
+        """
+        self._settings, self._alone, self._die = settings, alone, die
+        codec, prefix = codec_for(settings), settings.topic_prefix
         self.metrics = InspectionMetrics(registry)
         self.recipes = RecipeBook(default)
-        self._control = ControlReader(settings, codec, RECIPES, self._take_recipe)
+        self._control = [ControlReader(settings, codec, RECIPES, self._take_recipe)]
+        self._keeper: ModelKeeper | None = None
         self._publisher = Publisher(settings.bootstrap, prefix, codec)
         self._tail = VerdictTail(settings.bootstrap, prefix + VERDICTS.name, codec)
         self._letters = TopicTail(settings.bootstrap, prefix + DEADLETTERS.name, DeadLetter, codec)
@@ -82,18 +88,18 @@ class InspectionWorker:
         self._gaps: dict[int, tuple[int, int]] = {}  # offsets that did not come, by partition
         threads = settings.decode_threads or os.cpu_count() or 1
         self._pool = DecodePool(threads)
-        limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, settings.infer_timeout_s)
-        self._rooms = {m.model_id: EngineRoom(m, self._pool, limits, self.metrics, die) for m in models}
+        self._limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, settings.infer_timeout_s)
+        self._rooms = {m.model_id: self._room(m) for m in models}
         pictures = Pictures(FrameStore(settings.frame_store_url))
-        self._alone = alone
         self._quarantine = _quarantine(settings, alone, models)
+        if sources is not None:
+            self._follow_releases(codec, sources)
         inspector = Inspector(codec, self.recipes, self._rooms, pictures, 2 * threads, self._quarantine)
         budget = Budget(settings.inflight_max_bytes, settings.inflight_max_s)
         self._watchdog = Watchdog(self._outstanding, settings.stall_timeout_s, die, what_waits=self._what_waits)
         sender = Fenced(self._publisher, self._watchdog.check_standstill)
-        known_from = self._tail.published
         self.inspection = Inspection(
-            inspector, known_from, sender, budget, self.metrics, self._end_acquitted, self._note_gap
+            inspector, self._tail.published, sender, budget, self.metrics, self._end_acquitted, self._note_gap
         )
         self._faust = faust_app(settings, "inspection")
         self._faust.starts = self._starts
@@ -111,29 +117,53 @@ class InspectionWorker:
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set, then drain: every frame under way is decided, published and committed."""
         async with contextlib.AsyncExitStack() as stack:
-            for part in (self._publisher, self._tail, self._letters, self._control):
+            for part in (self._publisher, self._tail, self._letters):
                 await part.start()
                 stack.push_async_callback(part.stop)
+            for reader in self._control:
+                await stack.enter_async_context(reader)
             await stack.enter_async_context(self._frames)
             stack.callback(self._holding.stop)
-            await self._control.caught_up()
+            await asyncio.gather(*(reader.caught_up() for reader in self._control))
+            tasks = await self._with_models()
             await self._faust.start()
             self._watchdog.start()
-            observer = asyncio.create_task(self._observe())
+            tasks.append(asyncio.create_task(self._observe()))
             on_ready()
-            await _first(stop.wait(), self._faust._crashed.wait(), self._control.wait())
+            await _first(stop.wait(), self._faust._crashed.wait(), *(reader.wait() for reader in self._control))
             if self._faust._crashed.is_set():
                 self._end_acquitted(why_it_gave_up(self._faust, self._settings))
             await self._drain()
-            observer.cancel()
+            for task in tasks:
+                task.cancel()
             self._watchdog.stop()
             self.inspection.close()
+            if self._keeper:
+                await self._keeper.close()
             for room in self._rooms.values():
                 room.close()
             self._pool.close()
             self._quarantine.close()
             if self._alone:
                 await self._alone.close()
+
+    async def _with_models(self) -> list[asyncio.Task[None]]:
+        """Every released model that is in force is loaded before the first frame; the others while frames come."""
+        if self._keeper is None:
+            return []
+        await self._keeper.ready()
+        return [asyncio.create_task(self._keeper.run(), name="models")]
+
+    def _follow_releases(self, codec: Codec, sources: Sources) -> None:
+        released = ReleasedModels(
+            self._settings, codec, self._publisher, self.recipes, self._rooms, self._room, sources
+        )
+        released.try_alone_with(self._alone, self._quarantine)
+        self._keeper = released.keeper
+        self._control.append(released.reader)
+
+    def _room(self, model: ServingModel) -> EngineRoom:
+        return EngineRoom(model, self._pool, self._limits, self.metrics, self._die)
 
     def _end_acquitted(self, why: str) -> None:
         """Ends the process for a reason that lies outside the pictures in hand."""
@@ -161,6 +191,8 @@ class InspectionWorker:
         self._gaps[partition] = (self._gaps.get(partition, (low, high))[0], high)
 
     def _take_recipe(self, recipe: Recipe, published_at: datetime) -> None:
+        if self._keeper:
+            self._keeper.look()
         if not self.recipes.add(recipe, published_at):
             scope = f"{recipe.plant}/{recipe.line} SKU {recipe.sku}"
             log.warning(
@@ -240,7 +272,9 @@ async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Calla
             for m, directory in zip(models, options.model_dirs, strict=True)
         ]
         alone = Alone(children, settings.alone_timeout_s, options.alone_module)
-        worker = InspectionWorker(settings, models, own_recipe(models, options), alone=alone)
+        worker = InspectionWorker(
+            settings, models, own_recipe(models, options), alone=alone, sources=released_models(settings, options)
+        )
         monitor.watch(worker.work)
         stop = asyncio.Event()
         with stop_on_signals(stop):

@@ -219,7 +219,10 @@ def gateway(
 @with_settings()
 def worker(
     settings: Settings,
-    model: Annotated[list[Path], typer.Option("--model", help="Directory of a model; may be given again.")],
+    model: Annotated[
+        list[Path] | None,
+        typer.Option("--model", help="Directory of a model, beside the released ones; may be repeated."),
+    ] = None,
     default_recipe: Annotated[
         bool, typer.Option("--default-recipe", help="Judge by the model's own thresholds where no recipe is in force.")
     ] = False,
@@ -229,13 +232,14 @@ def worker(
 ) -> None:
     """Inspect frames until SIGTERM or Ctrl-C; frames under way are finished first.
 
-    Example: `lineside worker --model models/flange-40 --default-recipe`.
+    Released models (`lineside models release`) are loaded while it runs, and recipes put them in force. Examples:
+    `lineside worker`, `lineside worker --model models/flange-40 --default-recipe`.
     """
     from streams.app import run_worker
     from streams.serving import WorkerOptions
 
     ensure_data_dir(settings)
-    options = WorkerOptions(model, default_recipe, device, parse_precision(precision))
+    options = WorkerOptions(model or [], default_recipe, device, parse_precision(precision))
     asyncio.run(run_worker(settings, options, announcer("inspecting; Ctrl-C stops", ready_file)))
 
 

@@ -75,8 +75,8 @@ ROLES: Mapping[str, Role] = {
         Role(
             "inspector",
             "lineside worker",
-            reads=(FRAMES, RECIPES, VERDICTS, DEADLETTERS),
-            writes=(VERDICTS, DEFECTS, DEADLETTERS),
+            reads=(FRAMES, RECIPES, MODELS, VERDICTS, DEADLETTERS),
+            writes=(VERDICTS, DEFECTS, DEADLETTERS, ALARMS),
             groups=("inspection",),
         ),
         Role(

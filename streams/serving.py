@@ -17,10 +17,15 @@ from streams.inspection.alone import CHILD_MODULE
 from streams.inspection.decide import ANY_DEFECT, ClassRoles
 from streams.inspection.engine_room import ServingModel
 from streams.inspection.recipes import default_recipe
+from streams.model_keeper import Sources
+from streams.registry.shelf import Shelf
 from streams.settings import Settings
 
 if TYPE_CHECKING:
     from models.artifact import Artifact
+
+
+MEMORY_PER_BYTE = 4  # of a model's files: weights, their compiled form, and what a batch takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,16 @@ def load_artifacts(options: WorkerOptions) -> list[Artifact]:
 def open_models(settings: Settings, options: WorkerOptions, artifacts: Sequence[Artifact]) -> list[ServingModel]:
     """Every model with an engine that has given its golden scores."""
     return [serving_model(artifact, options, settings.max_batch) for artifact in artifacts]
+
+
+def released_models(settings: Settings, options: WorkerOptions) -> Sources:
+    """The store of released models, as a worker opens them: with its own device and precision."""
+    shelf = Shelf(settings.model_store_dir)
+    return Sources(
+        nbytes=lambda release: MEMORY_PER_BYTE * shelf.nbytes(release.first.uri),
+        open=lambda release: serving_model(shelf.get(release.first.uri), options, settings.max_batch),
+        directory=lambda release: shelf.place(release.first.uri),
+    )
 
 
 def own_recipe(models: Sequence[ServingModel], options: WorkerOptions) -> Recipe | None:

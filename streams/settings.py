@@ -97,6 +97,7 @@ class Settings:
     inflight_max_s: float = 2.0  # work held by one worker, by its measured rate
     commit_interval_s: float = 0.25
     decode_timeout_s: float = 20.0  # longer than this for one picture: its decoder hangs, the process ends
+    models_max_bytes: int = 4 << 30  # memory of released models that a worker holds, beside those it was started with
     infer_timeout_s: float = 30.0  # longer than this for one batch: the device is not to be trusted
     alone_timeout_s: float = 10.0  # for one picture, where it is tried alone because workers ended with it
     progress_within_s: float = 20.0  # something waits and nothing completes: /progressing says 503

@@ -50,16 +50,21 @@ class ChildModel:
 
 
 class Alone:
-    """One child for all models of a worker. Use it on one event loop."""
+    """One child, with one model of a worker at a time. Use it on one event loop."""
 
     def __init__(self, models: Sequence[ChildModel], limit_s: float, module: str = CHILD_MODULE) -> None:
         """`limit_s`: seconds that one picture may take."""
-        self._models = models
+        self._models = {model.model_id: model for model in models}
         self._limit_s = limit_s
         self._module = module
         self._lock = asyncio.Lock()
         self._child: _Child | None = None
+        self._loaded = ""
         self._idle: asyncio.Task[None] | None = None
+
+    def know(self, model: ChildModel) -> None:
+        """A model that came later."""
+        self._models[model.model_id] = model
 
     def room(self, model: ServingModel) -> AloneRoom:
         """What stands in for the model's engine room."""
@@ -75,13 +80,20 @@ class Alone:
             if self._idle:
                 self._idle.cancel()
             try:
-                child = self._child or await _Child.started(self._module, self._models)
-                self._child = child
+                child = await self._child_with(model_id)
                 if time.monotonic() >= expires_at:
                     raise ExpiredError
                 return await self._asked(child, model_id, image)
             finally:
                 self._idle = asyncio.create_task(self._end_idle())
+
+    async def _child_with(self, model_id: str) -> _Child:
+        """The child, with this model loaded; one with another model is ended."""
+        if self._child is None or self._loaded != model_id:
+            await self._end_child()
+            self._child = await _Child.started(self._module, [self._models[model_id]])
+            self._loaded = model_id
+        return self._child
 
     async def _asked(self, child: _Child, model_id: str, image: EncodedImage) -> dict[str, Any]:
         stage = Reason.DECODE_CRASHED

@@ -117,6 +117,7 @@ class EngineRoom:
         self._watcher = watcher
         self._die = die
         self._batcher: Batcher[_Waiting] = Batcher(min(limits.max_batch, max(model.engine.buckets)), limits.linger_s)
+        self._under_way = 0
         self._decoding = 0
         self._busy = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -130,6 +131,18 @@ class EngineRoom:
         Raises FrameRejectedError for a picture that can't be inspected and ExpiredError past `expires_at` (seconds of
         time.monotonic(), may be infinite): an expired frame never reaches the engine.
         """
+        self._under_way += 1
+        try:
+            return await self._score(image, expires_at)
+        finally:
+            self._under_way -= 1
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no picture is under way."""
+        return not self._under_way and not self._batches
+
+    async def _score(self, image: EncodedImage, expires_at: float) -> Scored:
         came = time.monotonic()
         due = min(expires_at, came + PATIENCE_S)
         async with AsyncExitStack() as held:

@@ -41,7 +41,7 @@ class Quarantine:
     def __init__(self, folder: Path | None = None, rooms: Mapping[str, Room] | None = None) -> None:
         """`folder` keeps the traces of one topic of frames; `rooms` try pictures alone, by model id."""
         self._folder = folder
-        self.rooms: Mapping[str, Room] = rooms or {}
+        self.rooms: dict[str, Room] = dict(rooms or {})
         self._journal = _opened(folder) if folder else None
         self._cost: Counter[tuple[int, int]] = Counter()
 

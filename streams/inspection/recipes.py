@@ -58,6 +58,16 @@ class RecipeBook:
                 return entries[index - 1][2]
         return self._default
 
+    def named(self, at: datetime) -> list[tuple[Recipe, bool]]:
+        """Every recipe of any line that is in force at a time or will be, and whether it is; those first, by time."""
+        now, later = list[Recipe](), list[tuple[datetime, Recipe]]()
+        for entries in self._by_scope.values():
+            index = bisect.bisect_right(entries, at, key=lambda entry: entry[0])
+            now += [entries[index - 1][2]] if index else []
+            later += [(effective_at, recipe) for effective_at, _, recipe in entries[index:]]
+        soon = sorted(later, key=lambda entry: entry[0])
+        return [*((recipe, True) for recipe in now), *((recipe, False) for _, recipe in soon)]
+
     def ever_in_force(self, plant: str, line: str, sku: str, since: datetime, until: datetime) -> list[Recipe]:
         """Every recipe that `in_force` gives for a time from `since` to `until`, both inclusive, oldest first."""
         scopes = (self._by_scope.get((plant, line, scope_sku), []) for scope_sku in (sku, ANY_SKU))

@@ -51,14 +51,23 @@ class Shelf:
         if uri != PLACE + sha256 or not SHA256.fullmatch(sha256):
             raise ModelRefusedError(f"a released model lies at {PLACE}<sha256>; came {uri!r:.100}")
         if not (self._folder / sha256).is_dir():
-            raise ModelError(
-                f"the model {sha256} is not in {self._folder}; share that folder with the machine that released it, "
-                "or release it here"
-            )
+            raise _missing(sha256, self._folder)
         artifact = load_artifact(self._folder / sha256)
         if artifact.sha256 != sha256:
             raise ModelRefusedError(f"{self._folder / sha256} holds the model {artifact.sha256}: it was exchanged")
         return artifact
+
+    def place(self, uri: str) -> Path:
+        """The folder of the model at `models/<sha256>`, be it there or not."""
+        return self._folder / uri.removeprefix(PLACE)
+
+    def nbytes(self, uri: str) -> int:
+        """Size of the files at `models/<sha256>`; ModelError where they are not here."""
+        place = self.place(uri)
+        found = sum(path.stat().st_size for name in MAX_BYTES if (path := place / name).is_file())
+        if not found:
+            raise _missing(place.name, self._folder)
+        return found
 
     def _copy(self, directory: Path, place: Path, sha256: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +87,13 @@ class Shelf:
                 if not place.is_dir():  # another has put the same there meanwhile
                     raise
         _sync(self._folder)
+
+
+def _missing(sha256: str, folder: Path) -> ModelError:
+    return ModelError(
+        f"the model {sha256} is not in {folder}; share that folder with the machine that released it, "
+        "or release it here"
+    )
 
 
 def _sync(path: Path) -> None:

@@ -19,6 +19,7 @@ from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.chaos.ledger import Results
 from streams.chaos.reading import results
+from streams.model_keeper import Sources
 from streams.settings import Settings
 from streams.topics import FRAMES, station_key, topic_specs
 from tests.builders import Deaths, FakeEngine, recipe, serving_model
@@ -35,12 +36,18 @@ async def prepared(bootstrap: str, prefix: str, data_dir: Path) -> Settings:
 
 @asynccontextmanager
 async def running_worker(
-    settings: Settings, engine: FakeEngine | None = None, default: Recipe | None = DEFAULT
+    settings: Settings,
+    engine: FakeEngine | None = None,
+    default: Recipe | None = DEFAULT,
+    sources: Sources | None = None,
 ) -> AsyncIterator[InspectionWorker]:
-    """A worker that drains and stops at the end; fails where it would have ended its process."""
+    """A worker that drains and stops at the end; fails where it would have ended its process.
+
+    With `sources` it serves released models alone.
+    """
     deaths = Deaths()
-    models = [serving_model(engine or FakeEngine())]
-    worker = InspectionWorker(settings, models, default, CollectorRegistry(), die=deaths)
+    models = [] if sources else [serving_model(engine or FakeEngine())]
+    worker = InspectionWorker(settings, models, default, CollectorRegistry(), die=deaths, sources=sources)
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(worker.run(stop, ready.set))
     waiting = asyncio.create_task(ready.wait())

@@ -15,7 +15,7 @@ from streams.downstream.overview.rows import Station
 from streams.downstream.overview.view import Span
 from streams.topics import station_key
 
-OF_THE_INSTALLATION = (AlarmKind.CERTIFICATE_EXPIRES, AlarmKind.SECRET_OLD)
+OF_THE_INSTALLATION = (AlarmKind.CERTIFICATE_EXPIRES, AlarmKind.SECRET_OLD, AlarmKind.MODEL_FAILED)
 PRESSING = (Severity.WARNING, Severity.CRITICAL)
 
 

@@ -1,0 +1,164 @@
+"""The keeper of a worker's models: what is loaded beside what serves, what is let go of, and what can't be loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import ModelError
+from models.preprocess import EncodedImage
+from schemas.records import Encoding
+from streams.inspection.decode_pool import DecodePool
+from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel, Unwatched
+from streams.inspection.recipes import NOTICE, RecipeBook
+from streams.model_keeper import ModelKeeper, Sources
+from streams.registry.book import Release
+from tests.builders import FakeEngine, picture, recipe, serving_model, until
+from tests.unit.test_residents import one
+
+SIZE = 100
+
+
+class Store:
+    """Released models without files."""
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+        self.opened: list[str] = []
+        self.engines: dict[str, FakeEngine] = {}
+        self.may_open = threading.Event()
+        self.may_open.set()
+
+    def open(self, release: Release) -> ServingModel:
+        assert self.may_open.wait(30)
+        model_id = release.first.model_id
+        if model_id in self.broken:
+            raise ModelError("its golden vectors differ")
+        self.opened.append(model_id)
+        self.engines[model_id] = FakeEngine()
+        return serving_model(self.engines[model_id], model_id)
+
+
+class Worker:
+    """A keeper with its rooms, beside one model that was there at the start."""
+
+    def __init__(self, max_bytes: int = 10 * SIZE) -> None:
+        self.store, self.recipes = Store(), RecipeBook()
+        self.told: list[tuple[str, str | None, int]] = []
+        self.pool = DecodePool(1)
+        self.rooms = {"own": self.room(serving_model(FakeEngine(), "own"))}
+        sources = Sources(lambda release: SIZE, self.store.open, lambda release: Path("nowhere"))
+        self.keeper = ModelKeeper(
+            self.rooms, self.room, self.recipes, sources, max_bytes, lambda *state: self.told.append(state)
+        )
+
+    def room(self, model: ServingModel, directory: Path = Path()) -> EngineRoom:
+        return EngineRoom(model, self.pool, RoomLimits(8, 0.001, 5.0), Unwatched(), pytest.fail)
+
+    def release(self, *model_ids: str, **changes: Any) -> None:
+        for model_id in model_ids:
+            record = dataclasses.replace(one(model_id, f"{len(model_id):02}" + "ab" * 31), **changes)
+            self.keeper.take(record, datetime.now(UTC))
+
+    def put_in_force(self, model_id: str, version: int, line: str = "l1") -> None:
+        since = datetime.now(UTC) - timedelta(seconds=1)
+        made = recipe(line=line, version=version, model_id=model_id, effective_at=since)
+        assert self.recipes.add(made, since - NOTICE)
+        self.keeper.look()
+
+    async def settle(self) -> None:
+        while await self.keeper.step():
+            pass
+
+    async def score(self, model_id: str) -> Any:
+        return await self.rooms[model_id].score(EncodedImage(picture(), Encoding.PNG), float("inf"))
+
+
+async def test_a_release_is_loaded_beside_what_serves_while_frames_go_on() -> None:
+    worker = Worker()
+    worker.store.may_open.clear()
+    worker.release("m1")
+    running = asyncio.create_task(worker.keeper.run())
+    for _ in range(20):
+        await worker.score("own")
+    assert worker.rooms.keys() == {"own"}
+    worker.store.may_open.set()
+    await until(lambda: "m1" in worker.rooms)
+    assert (await worker.score("m1")).provenance.model_id == "m1"
+    running.cancel()
+
+
+async def test_before_the_first_frame_everything_in_force_is_there_and_nothing_else_is_waited_for() -> None:
+    worker = Worker()
+    worker.release("m1", "mod2", "model3")
+    worker.put_in_force("mod2", 1)
+    await worker.keeper.ready()
+    assert worker.store.opened == ["mod2"]
+    await worker.settle()
+    assert worker.rooms.keys() == {"own", "mod2", "m1", "model3"}
+
+
+async def test_one_that_cannot_be_loaded_is_told_and_tried_again_and_the_others_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker()
+    worker.store.broken = {"m1"}
+    worker.release("m1", "mod2")
+    worker.put_in_force("m1", 1)
+    await worker.keeper.ready()
+    await worker.settle()
+    assert worker.rooms.keys() == {"own", "mod2"}
+    assert worker.told == [("m1", "ModelError: its golden vectors differ", 1)]
+    await worker.settle()
+    assert len(worker.told) == 1, "not at once"
+    monkeypatch.setattr("streams.model_keeper.FIRST_RETRY_S", 0.0)
+    worker.keeper._failures["m1"].again_at = 0.0
+    await worker.keeper.step()
+    assert worker.told[1:] == [("m1", "ModelError: its golden vectors differ", 2)]
+    worker.store.broken = set()
+    await worker.settle()
+    assert worker.told[2:] == [("m1", None, 0)]
+    assert "m1" in worker.rooms
+
+
+async def test_memory_goes_to_what_is_in_force_and_a_room_is_closed_once_nothing_is_under_way_in_it() -> None:
+    worker = Worker(max_bytes=SIZE)
+    worker.release("m1")
+    await worker.settle()
+    worker.release("mod2")
+    worker.put_in_force("mod2", 1)
+    room, under_way = worker.rooms["m1"], asyncio.create_task(worker.score("m1"))
+    await asyncio.sleep(0)
+    assert not room.is_idle
+    await worker.settle()
+    assert worker.rooms.keys() == {"own", "mod2"}
+    assert (await under_way).provenance.model_id == "m1", "a frame that found it is judged by it"
+    await worker.settle()
+    assert room not in worker.keeper._ending
+
+
+async def test_in_force_and_too_large_for_the_memory_is_told_once() -> None:
+    worker = Worker(max_bytes=SIZE)
+    worker.release("m1", "mod2")
+    worker.put_in_force("m1", 1)
+    worker.put_in_force("mod2", 1, line="l2")
+    await worker.keeper.ready()
+    await worker.settle()
+    assert [(model_id, tries) for model_id, _, tries in worker.told] == [("mod2", 1)]
+    assert "LINESIDE_MODELS_MAX_BYTES = 100" in str(worker.told[0][1])
+
+
+async def test_a_model_that_the_worker_was_started_with_stays_whatever_is_released() -> None:
+    worker = Worker()
+    worker.release("own")
+    await worker.settle()
+    assert worker.store.opened == []
+    worker.release("own", retired=True)
+    await worker.settle()
+    assert worker.rooms.keys() == {"own"}
