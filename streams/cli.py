@@ -221,7 +221,7 @@ def worker(
     settings: Settings,
     model: Annotated[
         list[Path] | None,
-        typer.Option("--model", help="Directory of a model, beside the released ones; may be repeated."),
+        typer.Option("--model", help="Directory of a model, beside released ones; may be repeated."),
     ] = None,
     default_recipe: Annotated[
         bool, typer.Option("--default-recipe", help="Judge by the model's own thresholds where no recipe is in force.")
