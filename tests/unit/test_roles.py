@@ -18,7 +18,7 @@ WRITERS = {  # by topic, as DESIGN's table of topics says who writes
     "line-stats": {"statistics"},
     "recipes": {"engineer"},
     "claims": {"station"},
-    "alarms": {"parts", "statistics"},
+    "alarms": {"inspector", "parts", "statistics"},
     "deadletters": {"inspector", "parts"},
     "models": {"engineer"},
     "locations": {"locator"},
