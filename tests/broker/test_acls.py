@@ -33,7 +33,7 @@ from tests.builders import frame, recipe
 RUN = "trial"
 MUST_NOT_WRITE = {
     "gateway": set(TOPICS) - {"frames", "gates"},
-    "inspector": set(TOPICS) - {"verdicts", "defects", "deadletters"},
+    "inspector": set(TOPICS) - {"verdicts", "defects", "deadletters", "alarms"},
     "station": set(TOPICS) - {"outcomes", "claims", "audit"},
     "auditor": set(TOPICS),
     "archiver": set(TOPICS),
@@ -42,7 +42,7 @@ MUST_NOT_WRITE = {
 }
 MUST_NOT_READ = {
     "gateway": set(TOPICS) - {"gates"},
-    "inspector": set(TOPICS) - {"frames", "recipes", "verdicts", "deadletters"},
+    "inspector": set(TOPICS) - {"frames", "recipes", "models", "verdicts", "deadletters"},
     "subscriber": {"frames", "audit", "deadletters", "recipes"},
     "redriver": {"frames", "verdicts"},
 }
