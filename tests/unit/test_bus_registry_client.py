@@ -20,7 +20,7 @@ from streams.settings import Settings
 from streams.topics import TOPICS
 from tests.contracts.samples import FRAME, RECIPE, SAMPLES
 
-RECIPE_TEXT = next(schema.text for schema in committed_schemas() if schema.record == "Recipe")
+RECIPE_TEXT = next(schema.text for schema in reversed(committed_schemas()) if schema.record == "Recipe")
 
 
 class Clock:
