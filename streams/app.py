@@ -42,6 +42,7 @@ from streams.inspection.pictures import Pictures
 from streams.inspection.quarantine import Quarantine
 from streams.inspection.recipes import RecipeBook
 from streams.inspection.standing import Standing
+from streams.inspection.turns import Turns
 from streams.inspection.watchdog import Fenced, Watchdog, end_process
 from streams.model_keeper import ModelKeeper, Sources
 from streams.monitor import monitored
@@ -89,6 +90,7 @@ class InspectionWorker:
         threads = settings.decode_threads or os.cpu_count() or 1
         self._pool = DecodePool(threads)
         self._limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, settings.infer_timeout_s)
+        self._turns: dict[str, Turns] = {}
         self._rooms = {m.model_id: self._room(m) for m in models}
         pictures = Pictures(FrameStore(settings.frame_store_url))
         self._quarantine = _quarantine(settings, alone, models)
@@ -163,7 +165,10 @@ class InspectionWorker:
         self._control.append(released.reader)
 
     def _room(self, model: ServingModel) -> EngineRoom:
-        return EngineRoom(model, self._pool, self._limits, self.metrics, self._die)
+        """All models on one device share its places for batches."""
+        engine = model.engine
+        turns = self._turns.setdefault(engine.device, Turns(engine.concurrency))
+        return EngineRoom(model, self._pool, self._limits, self.metrics, self._die, turns)
 
     def _end_acquitted(self, why: str) -> None:
         """Ends the process for a reason that lies outside the pictures in hand."""

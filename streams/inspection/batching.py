@@ -56,15 +56,21 @@ class Batcher(Generic[T]):
 
     def take(self, now: float, on_their_way: int) -> Batch[T] | None:
         """The next batch for a free engine, or None to wait. `on_their_way` counts frames still being decoded."""
+        why = self._why(now, on_their_way)
+        return Batch(self._pop(min(len(self._heap), self._max_batch)), why) if why else None
+
+    def urgency(self, now: float, on_their_way: int) -> float | None:
+        """When the most urgent frame of the batch that `take` would give is due; None where it would give none."""
+        return self._heap[0][0] if self._why(now, on_their_way) else None
+
+    def _why(self, now: float, on_their_way: int) -> Flush | None:
         if not self._heap:
             return None
         if len(self._heap) >= self._max_batch:
-            return Batch(self._pop(self._max_batch), Flush.FULL)
+            return Flush.FULL
         if on_their_way == 0:
-            return Batch(self._pop(len(self._heap)), Flush.IDLE)
-        if now >= self.due_at():
-            return Batch(self._pop(len(self._heap)), Flush.LINGER)
-        return None
+            return Flush.IDLE
+        return Flush.LINGER if now >= self.due_at() else None
 
     def _pop(self, count: int) -> list[T]:
         return [heapq.heappop(self._heap)[3] for _ in range(count)]

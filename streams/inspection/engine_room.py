@@ -22,10 +22,11 @@ from models.preprocess import EncodedImage, Preprocessing
 from models.views import View, combined, strongest
 from schemas.records import Reason
 from streams.errors import FatalDeviceError, FrameRejectedError
-from streams.inspection.batching import PATIENCE_S, Batch, Batcher
+from streams.inspection.batching import PATIENCE_S, Batcher
 from streams.inspection.decide import ANY_DEFECT, NO_PLACES, ClassRoles, Places, Provenance
 from streams.inspection.decode_pool import Decoded, DecodePool, ExpiredError
 from streams.inspection.pictures import ends_at
+from streams.inspection.turns import Turns
 from streams.inspection.urgency import UrgentPlaces
 
 if TYPE_CHECKING:
@@ -110,7 +111,9 @@ class EngineRoom:
         limits: RoomLimits,
         watcher: RoomWatcher,
         die: Callable[[str], None],
+        turns: Turns | None = None,
     ) -> None:
+        """`turns`: shared with the worker's other rooms; without it the room has the device to itself."""
         self.model = model
         self._pool = pool
         self._limits = limits
@@ -122,6 +125,8 @@ class EngineRoom:
         self._busy = 0
         self._timer: asyncio.TimerHandle | None = None
         self._batches: set[asyncio.Task[None]] = set()
+        self._turns = turns or Turns(model.engine.concurrency)
+        self._turns.join(self)
         self._preprocess_sha256 = model.preprocessing.sha256
         self._in_parts = None if model.preprocessing.is_whole else UrgentPlaces(IN_PARTS_AT_ONCE)
 
@@ -164,7 +169,7 @@ class EngineRoom:
             return decoded, [self._queued(pixels, expires_at) for pixels in decoded.seen.pixels]
         finally:
             self._decoding -= 1
-            self._pump()  # also where this frame failed: whoever waited for it need not wait any longer
+            self._turns.pump()  # also where this frame failed: whoever waited for it need not wait any longer
 
     def _queued(self, pixels: Pixels, expires_at: float) -> asyncio.Future[_Ran]:
         future: asyncio.Future[_Ran] = asyncio.get_running_loop().create_future()
@@ -172,31 +177,40 @@ class EngineRoom:
         return future
 
     def close(self) -> None:
+        self._turns.leave(self)
         if self._timer:
             self._timer.cancel()
         self.model.engine.close()
 
-    def _pump(self) -> None:
-        """Give the engine its next batches while it is free; else come back when waiting must end."""
+    # --- its turn at the device, see `turns.py` ---------------------------------------------------------------------
+
+    def urgency(self) -> float | None:
+        """When its next batch is due, while its engine is free and one may leave."""
+        if self._busy >= self.model.engine.concurrency:
+            return None
+        return self._batcher.urgency(time.monotonic(), self._decoding)
+
+    def start(self) -> bool:
+        """Give the engine its next batch; False where nothing of it is in time any more."""
+        batch = self._batcher.take(time.monotonic(), self._decoding)
+        items = _in_time(batch.items) if batch else []
+        if batch is None or not items:
+            return False
+        self._watcher.batch_left(len(items), batch.why)
+        self._busy += 1
+        task = asyncio.get_running_loop().create_task(self._run(items))
+        self._batches.add(task)
+        task.add_done_callback(self._batches.discard)
+        return True
+
+    def come_back(self) -> None:
+        """Ask for a turn again when waiting must end."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        while self._busy < self.model.engine.concurrency:
-            batch = self._batcher.take(time.monotonic(), self._decoding)
-            if batch is None:
-                if len(self._batcher):
-                    delay = max(0.0, self._batcher.due_at() - time.monotonic())
-                    self._timer = asyncio.get_running_loop().call_later(delay, self._pump)
-                return
-            self._start(batch)
-
-    def _start(self, batch: Batch[_Waiting]) -> None:
-        if items := _in_time(batch.items):
-            self._watcher.batch_left(len(items), batch.why)
-            self._busy += 1
-            task = asyncio.get_running_loop().create_task(self._run(items))
-            self._batches.add(task)
-            task.add_done_callback(self._batches.discard)
+        if len(self._batcher):
+            delay = max(0.0, self._batcher.due_at() - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._turns.pump)
 
     async def _run(self, items: list[_Waiting]) -> None:
         try:
@@ -205,7 +219,7 @@ class EngineRoom:
             self._die(f"inference failed: {type(error).__name__}: {error}")
         finally:
             self._busy -= 1
-            self._pump()
+            self._turns.over()
 
     async def _infer(self, items: list[_Waiting]) -> None:
         """Scores for a batch; a batch that fails is halved until the frame at fault is alone."""
