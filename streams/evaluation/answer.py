@@ -43,7 +43,7 @@ def what_would_change_it(found: Examination) -> str:
             f"More bad parts: {parts_for(0.01)} without an escape would rule out a rate above 1 %,"
             f" {parts_for(0.001)} one above 0.1 %."
         )
-    return "Another threshold (`lineside calibrate`), or training on what the escapes below have in common."
+    return "Another threshold (lineside calibrate), or training on what the escapes below have in common."
 
 
 def parts_for(rate: float) -> int:
