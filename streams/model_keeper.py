@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +29,6 @@ from streams.registry.book import Book, Release
 log = logging.getLogger(__name__)
 LOOK_S = 1.0  # time alone puts a recipe in force, and empties a room
 FIRST_RETRY_S, LAST_RETRY_S = 5.0, 300.0
-NICENESS = 10  # of the thread that loads: what serves comes first
 
 _T = TypeVar("_T")
 OnState = Callable[[str, str | None, int], None]
@@ -76,7 +73,7 @@ class ModelKeeper:
         self._failures: dict[str, _Failure] = {}
         self._ending: set[EngineRoom] = set()
         self._changed = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "model", initializer=_be_nice)
+        self._thread = ThreadPoolExecutor(1, "model")
 
     def take(self, record: ModelReleased, at: datetime) -> None:
         """A record of the topic `models`; ValueError for one that can't be."""
@@ -174,9 +171,3 @@ class ModelKeeper:
         for room in [room for room in self._ending if room.is_idle]:
             self._ending.discard(room)
             room.close()
-
-
-def _be_nice() -> None:
-    """This thread, and those that an engine's compiler starts from it, give way to what serves."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
