@@ -127,17 +127,18 @@ class InspectionWorker:
             await stack.enter_async_context(self._frames)
             stack.callback(self._holding.stop)
             await asyncio.gather(*(reader.caught_up() for reader in self._control))
-            tasks = await self._with_models()
+            models = await self._with_models()
             await self._faust.start()
             self._watchdog.start()
-            tasks.append(asyncio.create_task(self._observe()))
+            observer = asyncio.create_task(self._observe())
             on_ready()
-            await _first(stop.wait(), self._faust._crashed.wait(), *(reader.wait() for reader in self._control))
+            await _first(
+                stop.wait(), self._faust._crashed.wait(), *(reader.wait() for reader in self._control), *models
+            )
             if self._faust._crashed.is_set():
                 self._end_acquitted(why_it_gave_up(self._faust, self._settings))
             await self._drain()
-            for task in tasks:
-                task.cancel()
+            observer.cancel()
             self._watchdog.stop()
             self.inspection.close()
             if self._keeper:
