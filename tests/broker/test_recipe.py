@@ -12,16 +12,15 @@ from typing import Any
 import pytest
 
 from models.artifact import Artifact, load_artifact, save_artifact
-from schemas.records import AuditEntry, ModelReleased, Recipe, VerdictIssued
+from schemas.records import AuditEntry, ModelReleased, Recipe
 from streams.commands.models import publish as publish_model
 from streams.errors import CallerError, OperatorError
 from streams.recipes import publishing
 from streams.recipes.history import History
 from streams.registry.book import uri_of
 from streams.registry.shelf import Shelf
-from tests.broker.running import publish, running_worker, until_lag_is_zero
 from tests.broker.test_models import Line, records
-from tests.builders import DENT_LEVEL, frame, picture, recipe
+from tests.builders import recipe
 from tests.models_fixture import TINY_CLASSES, tiny_artifact
 
 L1 = ["--plant", "p1", "--line", "l1"]
@@ -137,30 +136,6 @@ def test_of_two_who_make_the_same_version_at_once_the_second_is_told(
     assert "version 2 of p1/l1 SKU * is published" in said
     assert "takes no effect" in said
     assert [e["takes_effect"] for e in line.says("recipe", "history", *L1)] == [True, True, False]
-
-
-def test_a_running_worker_judges_by_the_version_in_force_when_the_frame_was_appended(line: Line) -> None:
-    """Frames pour in while two recipes come into force: each verdict names the one of its frame's append time."""
-    settings = line.settings
-    changed(line, "set", "--model", "m1", "--why", "first", "--from", "10s")
-    last = changed(line, "set", "--mode", "act", "--why", "second", "--from", "13s")
-    until = datetime.fromisoformat(last["effective_at"]) + timedelta(seconds=1)
-
-    async def poured() -> None:
-        async with running_worker(settings, default=None):
-            number = 0
-            while datetime.now(UTC) < until:
-                number += 1
-                await publish(settings, [frame(number, image=picture(DENT_LEVEL))])
-                await asyncio.sleep(0.05)
-            await until_lag_is_zero(settings)
-
-    asyncio.run(poured())
-    book = asyncio.run(publishing.history(settings)).book
-    verdicts: list[VerdictIssued] = records(line, "verdicts", VerdictIssued)
-    expected = [book.in_force("p1", "l1", "A", v.source_timestamp) for v in verdicts]
-    assert [v.recipe_version for v in verdicts] == [found and found.version for found in expected]
-    assert {v.recipe_version for v in verdicts} == {None, 1, 2}
 
 
 def test_one_that_reaches_the_broker_too_late_is_told_so(line: Line) -> None:
