@@ -57,6 +57,7 @@ def open_openvino(
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+        "ENABLE_CPU_PINNING": False,  # else the first stream of every model, and of every worker, wants the same core
     }
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
