@@ -18,7 +18,6 @@ from streams.commands.models import known_release
 from streams.commands.models import read as released
 from streams.commands.ui import Ui
 from streams.errors import CallerError
-from streams.inspection.recipes import ANY_SKU
 from streams.recipes.history import History, Published, Scope, scope_of
 from streams.recipes.publishing import facts_of, history, publish
 from streams.recipes.wishes import ModelFacts, Signed, Wish, approvals_lacking, check, differences, recipe_of, reverted
@@ -230,7 +229,3 @@ def _time(at: datetime) -> str:
 def _now() -> datetime:
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
-__all__ = ["ANY_SKU", "Asked", "Scope", "Wish", "revert_recipe", "set_recipe", "show_difference", "show_history",
-           "show_recipes"]  # fmt: skip

@@ -11,17 +11,14 @@ from typing import Any
 
 import pytest
 
-from models.artifact import Artifact, load_artifact, save_artifact
-from schemas.records import AuditEntry, ModelReleased, Recipe
-from streams.commands.models import publish as publish_model
+from schemas.records import AuditEntry, Recipe
 from streams.errors import CallerError, OperatorError
 from streams.recipes import publishing
 from streams.recipes.history import History
-from streams.registry.book import uri_of
-from streams.registry.shelf import Shelf
 from tests.broker.test_models import Line, records
 from tests.builders import recipe
 from tests.models_fixture import TINY_CLASSES, tiny_artifact
+from tests.released import release
 
 L1 = ["--plant", "p1", "--line", "l1"]
 DEFECTS = TINY_CLASSES[1:]
@@ -33,23 +30,8 @@ def line(bootstrap: str, topic_prefix: str, tmp_path: Path) -> Line:
     made.settings = replace(made.settings, partitions=4)
     assert made.run("topics", "--create").exit_code == 0
     for name in ("m1", "m2"):
-        directory = tmp_path / "made" / name
-        save_artifact(tiny_artifact(name), directory)
-        kept = Shelf(made.settings.model_store_dir).put(directory, load_artifact(directory).sha256)
-        asyncio.run(publish_model(made.settings, released(kept), "model.release", None))
+        asyncio.run(release(made.settings, tiny_artifact(name), tmp_path / "made"))
     return made
-
-
-def released(artifact: Artifact) -> ModelReleased:
-    return ModelReleased(
-        model_id=artifact.model_id,
-        uri=uri_of(artifact.sha256),
-        sha256=artifact.sha256,
-        arch=artifact.arch,
-        classes=tuple(item.name for item in artifact.classes),
-        released_by="ana",
-        released_at=datetime.now(UTC),
-    )
 
 
 def changed(line: Line, *arguments: Any) -> Any:
