@@ -56,7 +56,8 @@ def history(settings: Settings, plant: Plant, line: Line, sku: Sku = ANY_SKU, as
 
     Example: `lineside recipe history --plant plant-1 --line line-1 --sku flange-40`.
     """
-    from streams.commands.recipe import Scope, show_history
+    from streams.commands.recipe import show_history
+    from streams.recipes.history import Scope
 
     show_history(settings, Scope(plant, line, sku), as_json)
 
@@ -73,7 +74,8 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Show what one version has otherwise than another. Example: `lineside recipe diff 3 4 --plant p1 --line l1`."""
-    from streams.commands.recipe import Scope, show_difference
+    from streams.commands.recipe import show_difference
+    from streams.recipes.history import Scope
 
     show_difference(settings, Scope(plant, line, sku), a, b, as_json)
 
@@ -112,8 +114,9 @@ def set_(
     replay. Examples: `lineside recipe set --plant plant-1 --line line-1 --model flange-41 --why "finds porosity"`,
     `lineside recipe set --plant plant-1 --line line-1 --sku flange-40 --threshold scratch=0.55 --from 06:00 --why …`.
     """
-    from streams.commands.recipe import Scope, Wish, set_recipe
-    from streams.recipes.wishes import parsed_thresholds
+    from streams.commands.recipe import set_recipe
+    from streams.recipes.history import Scope
+    from streams.recipes.wishes import Wish, parsed_thresholds
 
     wish = Wish(
         model_id=model,
@@ -149,7 +152,8 @@ def revert(
 
     Example: `lineside recipe revert --plant plant-1 --line line-1 --why "too many good parts rejected"`.
     """
-    from streams.commands.recipe import Scope, revert_recipe
+    from streams.commands.recipe import revert_recipe
+    from streams.recipes.history import Scope
 
     revert_recipe(settings, Scope(plant, line, sku), to, _asked(why, by, approved_by, when, dry_run, as_json))
 
