@@ -18,7 +18,6 @@ from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from schemas.codec import Codec
 from schemas.records import DeadLetter, Recipe
 from streams.bus.admin import require_topics
 from streams.bus.control import ControlReader
@@ -44,7 +43,7 @@ from streams.inspection.recipes import RecipeBook
 from streams.inspection.standing import Standing
 from streams.inspection.turns import Turns
 from streams.inspection.watchdog import Fenced, Watchdog, end_process
-from streams.model_keeper import ModelKeeper, Sources
+from streams.model_keeper import Sources
 from streams.monitor import monitored
 from streams.released import ReleasedModels
 from streams.serving import WorkerOptions, load_artifacts, open_models, own_recipe, released_models
@@ -77,10 +76,9 @@ class InspectionWorker:
         """
         self._settings, self._alone, self._die = settings, alone, die
         codec, prefix = codec_for(settings), settings.topic_prefix
-        self.metrics = InspectionMetrics(registry)
-        self.recipes = RecipeBook(default)
+        self.metrics, self.recipes = InspectionMetrics(registry), RecipeBook(default)
         self._control = [ControlReader(settings, codec, RECIPES, self._take_recipe)]
-        self._keeper: ModelKeeper | None = None
+        self._released: ReleasedModels | None = None
         self._publisher = Publisher(settings.bootstrap, prefix, codec)
         self._tail = VerdictTail(settings.bootstrap, prefix + VERDICTS.name, codec)
         self._letters = TopicTail(settings.bootstrap, prefix + DEADLETTERS.name, DeadLetter, codec)
@@ -95,7 +93,11 @@ class InspectionWorker:
         pictures = Pictures(FrameStore(settings.frame_store_url))
         self._quarantine = _quarantine(settings, alone, models)
         if sources is not None:
-            self._follow_releases(codec, sources)
+            self._released = ReleasedModels(
+                *(settings, codec, self._publisher, self.recipes, self._rooms, self._room),
+                *(sources, alone, self._quarantine),
+            )
+            self._control.append(self._released.reader)
         inspector = Inspector(codec, self.recipes, self._rooms, pictures, 2 * threads, self._quarantine)
         budget = Budget(settings.inflight_max_bytes, settings.inflight_max_s)
         self._watchdog = Watchdog(self._outstanding, settings.stall_timeout_s, die, what_waits=self._what_waits)
@@ -141,8 +143,8 @@ class InspectionWorker:
             observer.cancel()
             self._watchdog.stop()
             self.inspection.close()
-            if self._keeper:
-                await self._keeper.close()
+            if self._released:
+                await self._released.close()
             for room in self._rooms.values():
                 room.close()
             self._pool.close()
@@ -152,18 +154,10 @@ class InspectionWorker:
 
     async def _with_models(self) -> list[asyncio.Task[None]]:
         """Every released model that is in force is loaded before the first frame; the others while frames come."""
-        if self._keeper is None:
+        if self._released is None:
             return []
-        await self._keeper.ready()
-        return [asyncio.create_task(self._keeper.run(), name="models")]
-
-    def _follow_releases(self, codec: Codec, sources: Sources) -> None:
-        released = ReleasedModels(
-            self._settings, codec, self._publisher, self.recipes, self._rooms, self._room, sources
-        )
-        released.try_alone_with(self._alone, self._quarantine)
-        self._keeper = released.keeper
-        self._control.append(released.reader)
+        await self._released.ready()
+        return [asyncio.create_task(self._released.run(), name="models")]
 
     def _room(self, model: ServingModel) -> EngineRoom:
         """All models on one device share its places for batches."""
@@ -197,8 +191,8 @@ class InspectionWorker:
         self._gaps[partition] = (self._gaps.get(partition, (low, high))[0], high)
 
     def _take_recipe(self, recipe: Recipe, published_at: datetime) -> None:
-        if self._keeper:
-            self._keeper.look()
+        if self._released:
+            self._released.look()
         if not self.recipes.add(recipe, published_at):
             scope = f"{recipe.plant}/{recipe.line} SKU {recipe.sku}"
             log.warning(

@@ -63,12 +63,16 @@ class ModelKeeper:
         sources: Sources,
         max_bytes: int,
         on_state: OnState,
+        on_end: Callable[[str], None] = lambda model_id: None,
     ) -> None:
-        """`rooms` holds the models that the worker was started with, which stay; `max_bytes` is for all others."""
+        """`rooms` holds the models that the worker was started with, which stay; `max_bytes` is for all others.
+
+        `on_end` is told of a model that is let go of, so that nothing else keeps it in memory.
+        """
         self.releases = Book()
         self._rooms, self._fixed = rooms, frozenset(rooms)
         self._make_room, self._recipes, self._sources = make_room, recipes, sources
-        self._max_bytes, self._on_state = max_bytes, on_state
+        self._max_bytes, self._on_state, self._on_end = max_bytes, on_state, on_end
         self._sizes: dict[str, int] = {}
         self._failures: dict[str, _Failure] = {}
         self._ending: set[EngineRoom] = set()
@@ -79,6 +83,10 @@ class ModelKeeper:
         """A record of the topic `models`; ValueError for one that can't be."""
         self.releases.take(record, at)
         self.look()
+
+    def failed_before(self, model_id: str) -> None:
+        """A model that could not be loaded in a former life of the worker, of which people were told."""
+        self._failures.setdefault(model_id, _Failure(0, 0.0))
 
     def look(self) -> None:
         """Something has changed."""
@@ -101,6 +109,8 @@ class ModelKeeper:
     async def step(self) -> bool:
         """One thing done: a model let go of, or tried to load; False where there was nothing to do."""
         wants = [want for want in self._wanted() if want.model_id not in self._fixed]
+        for model_id in self._failures.keys() - {want.model_id for want in wants}:
+            self._is_well(model_id)
         await self._measure([want.model_id for want in wants])
         resident = self._rooms.keys() - self._fixed
         todo = plan(wants, self._sizes, resident, self._max_bytes)
@@ -146,6 +156,10 @@ class ModelKeeper:
             return
         self._rooms[model_id] = self._make_room(model, self._sources.directory(release))
         log.info("model %s is loaded and warm after %.1f s", model_id, time.monotonic() - began)
+        self._is_well(model_id)
+
+    def _is_well(self, model_id: str) -> None:
+        """It is loaded, or nobody wants it any more."""
         if self._failures.pop(model_id, None):
             self._on_state(model_id, None, 0)
 
@@ -167,6 +181,7 @@ class ModelKeeper:
         for model_id in model_ids:
             self._ending.add(self._rooms.pop(model_id))
             self._sizes.pop(model_id, None)
+            self._on_end(model_id)
             log.info("model %s is let go of", model_id)
         for room in [room for room in self._ending if room.is_idle]:
             self._ending.discard(room)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from schemas.codec import Codec
 from schemas.records import AlarmRaised
 from streams.bus.control import ControlReader
 from streams.bus.publisher import Publisher
+from streams.bus.subscriber import Subscription
 from streams.errors import LinesideError
 from streams.inspection.alone import Alone, ChildModel
 from streams.inspection.engine_room import EngineRoom, ServingModel
@@ -42,23 +44,45 @@ class ReleasedModels:
         rooms: dict[str, EngineRoom],
         make_room: Callable[[ServingModel], EngineRoom],
         sources: Sources,
+        alone: Alone | None,
+        quarantine: Quarantine,
     ) -> None:
+        """With `alone`, pictures of these models are tried alone too."""
+        self._settings, self._codec = settings, codec
         self._publisher, self._recipes, self._make_room = publisher, recipes, make_room
-        self._alone: tuple[Alone, Quarantine] | None = None
+        self._alone, self._quarantine = alone, quarantine
         self._alarms, self._telling = ModelAlarms(socket.gethostname()), set[asyncio.Task[None]]()
-        self.keeper = ModelKeeper(rooms, self._room, recipes, sources, settings.models_max_bytes, self._state)
-        self.reader = ControlReader(settings, codec, MODELS, self.keeper.take)
+        self._keeper = ModelKeeper(
+            rooms, self._room, recipes, sources, settings.models_max_bytes, self._state, self._forget
+        )
+        self.look, self.close = self._keeper.look, self._keeper.close
+        self.reader = ControlReader(settings, codec, MODELS, self._keeper.take)
 
-    def try_alone_with(self, alone: Alone | None, quarantine: Quarantine) -> None:
-        """Pictures of models that come later are tried alone too."""
-        self._alone = (alone, quarantine) if alone else None
+    async def ready(self) -> None:
+        """Every released model that is in force is loaded, or could not be; ask once both topics were read."""
+        subscription: Subscription[AlarmRaised] = Subscription(
+            ALARMS, "earliest", settings=self._settings, codec=self._codec, follow=False
+        )
+        async with aclosing(aiter(subscription)) as events:
+            async for event in events:
+                self._alarms.stand(event.record)
+        for model_id in self._alarms.open:
+            self._keeper.failed_before(model_id)
+        await self._keeper.ready()
+
+    async def run(self) -> None:
+        """The others are loaded while frames come; for as long as it runs."""
+        await self._keeper.run()
 
     def _room(self, model: ServingModel, directory: Path) -> EngineRoom:
         if self._alone:
-            alone, quarantine = self._alone
-            alone.know(ChildModel(model.model_id, str(directory), model.engine.device, model.engine.precision))
-            quarantine.rooms[model.model_id] = alone.room(model)
+            engine = model.engine
+            self._alone.know(ChildModel(model.model_id, str(directory), engine.device, engine.precision))
+            self._quarantine.rooms[model.model_id] = self._alone.room(model)
         return self._make_room(model)
+
+    def _forget(self, model_id: str) -> None:
+        self._quarantine.rooms.pop(model_id, None)
 
     def _state(self, model_id: str, why: str | None, tries: int) -> None:
         """Tells people of a model that can't be loaded, or can again."""

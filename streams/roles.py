@@ -75,7 +75,7 @@ ROLES: Mapping[str, Role] = {
         Role(
             "inspector",
             "lineside worker",
-            reads=(FRAMES, RECIPES, MODELS, VERDICTS, DEADLETTERS),
+            reads=(FRAMES, RECIPES, MODELS, VERDICTS, DEADLETTERS, ALARMS),
             writes=(VERDICTS, DEFECTS, DEADLETTERS, ALARMS),
             groups=("inspection",),
         ),

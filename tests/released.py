@@ -9,8 +9,7 @@ from models.artifact import Artifact, load_artifact, save_artifact
 from schemas.records import ModelReleased, Recipe
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
-from streams.commands.models import publish
-from streams.registry.book import uri_of
+from streams.commands.models import publish, record_of
 from streams.registry.shelf import Shelf
 from streams.settings import Settings
 from streams.topics import RECIPES
@@ -21,15 +20,7 @@ async def release(settings: Settings, artifact: Artifact, scratch: Path) -> Mode
     directory = scratch / artifact.model_id
     save_artifact(artifact, directory)
     kept = Shelf(settings.model_store_dir).put(directory, load_artifact(directory).sha256)
-    record = ModelReleased(
-        model_id=kept.model_id,
-        uri=uri_of(kept.sha256),
-        sha256=kept.sha256,
-        arch=kept.arch,
-        classes=tuple(item.name for item in kept.classes),
-        released_by="ana",
-        released_at=datetime.now(UTC),
-    )
+    record = record_of(kept, "ana")
     await publish(settings, record, "model.release", None)
     return record
 

@@ -26,7 +26,7 @@ from kafka_overhead import bench_frame, drawn_pictures, send_frame
 from many_models import made
 
 from models.artifact import load_artifact
-from schemas.records import Mode, ModelReleased, Recipe, VerdictIssued
+from schemas.records import Mode, Recipe, VerdictIssued
 from streams.bus.admin import ensure_topics
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.bus.offsets import end_offsets
@@ -34,9 +34,8 @@ from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Subscription
 from streams.commands.children import Child
-from streams.commands.models import publish
+from streams.commands.models import publish, record_of
 from streams.recipes.publishing import history
-from streams.registry.book import uri_of
 from streams.registry.shelf import Shelf
 from streams.replay.topics import replay_topic
 from streams.settings import Settings, to_environment
@@ -49,15 +48,7 @@ AFTER_S = 10  # of frames behind the last change
 
 async def release(settings: Settings, directory: Path) -> None:
     artifact = Shelf(settings.model_store_dir).put(directory, load_artifact(directory).sha256)
-    record = ModelReleased(
-        model_id=artifact.model_id,
-        uri=uri_of(artifact.sha256),
-        sha256=artifact.sha256,
-        arch=artifact.arch,
-        classes=tuple(item.name for item in artifact.classes),
-        released_by="benchmark",
-        released_at=datetime.now(UTC),
-    )
+    record = record_of(artifact, "benchmark")
     await publish(settings, record, "model.release", None)
 
 

@@ -105,19 +105,14 @@ def release_model(settings: Settings, options: ReleaseOptions) -> None:
             "somebody who may do so release it with --why"
         )
     kept = Shelf(settings.model_store_dir).put(options.model, artifact.sha256)
-    record = ModelReleased(
-        model_id=kept.model_id,
-        uri=uri_of(kept.sha256),
-        sha256=kept.sha256,
-        arch=kept.arch,
-        classes=tuple(item.name for item in kept.classes),
+    record = record_of(
+        kept,
+        options.by,
         skus=options.skus,
         metrics=_metrics(evidence),
         evidence=json.dumps({"shortfalls": lacking} | evidence.to_json()) if evidence else None,
-        released_by=options.by,
         approved_by=options.approved_by,
         reason=options.why,
-        released_at=datetime.now(UTC),
     )
     asyncio.run(publish(settings, record, "model.release", None))
     _say(record, options.as_json, f"{record.model_id} is released: a recipe may put it in force")
@@ -130,6 +125,20 @@ def retire_model(settings: Settings, model_id: str, by: str, why: str, as_json: 
     if not release.retired:
         asyncio.run(publish(settings, record, "model.retire", release.newest))
     _say(record, as_json, f"{model_id} is retired; its files stay, so that its decisions can be made again")
+
+
+def record_of(kept: Artifact, by: str, **more: Any) -> ModelReleased:
+    """What is said of a model that lies in the store, now released by somebody; `more` are other fields."""
+    return ModelReleased(
+        model_id=kept.model_id,
+        uri=uri_of(kept.sha256),
+        sha256=kept.sha256,
+        arch=kept.arch,
+        classes=tuple(item.name for item in kept.classes),
+        released_by=by,
+        released_at=datetime.now(UTC),
+        **more,
+    )
 
 
 async def read(settings: Settings) -> Book:

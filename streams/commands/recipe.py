@@ -17,6 +17,7 @@ from schemas.records import Recipe
 from streams.commands.models import known_release
 from streams.commands.models import read as released
 from streams.commands.ui import Ui
+from streams.downstream.rework.link import now_ms
 from streams.errors import CallerError
 from streams.recipes.history import History, Published, Scope, scope_of
 from streams.recipes.publishing import facts_of, history, publish
@@ -45,7 +46,7 @@ class Asked:
 
 def show_recipes(settings: Settings, plant: str | None, line: str | None, sku: str | None, as_json: bool) -> None:
     """What is in force now and what will be, by scope. CallerError for a scope that never had a recipe."""
-    found, now = asyncio.run(history(settings)), _now()
+    found, now = asyncio.run(history(settings)), now_ms()
     scopes = _matching(found, plant, line, sku)
     if as_json:
         print(json.dumps([_state(found, scope, now) for scope in scopes], indent=2))
@@ -100,22 +101,20 @@ def show_difference(settings: Settings, scope: Scope, a: int, b: int, as_json: b
 def set_recipe(settings: Settings, scope: Scope, wish: Wish, asked: Asked) -> None:
     """Check a wish, audit it, publish it, and wait until it was read back."""
     found, book = asyncio.run(_read(settings))
-    now, before = _now(), found.newest(scope)
+    now, before = now_ms(), found.newest(scope)
     signed = _signed(settings, asked, now)
-    names = [name for name in (wish.model_id or (before.model_id if before else None), wish.shadow_model_id) if name]
+    names = [name for name in (wish.model_id or (before.model_id if before else None),) if name]
     models = _facts(settings, book, names, before)
     recipe = recipe_of(found, scope, wish, signed, models, now)
     _publish(settings, recipe, before, "recipe.set", asked)
 
 
 def revert_recipe(settings: Settings, scope: Scope, version: int | None, asked: Asked) -> None:
-    """A former version's content as a new version. It must still be possible: the model is not retired meanwhile."""
+    """A former version's content as a new version, if that can still be obeyed."""
     found, book = asyncio.run(_read(settings))
-    now = _now()
+    now = now_ms()
     recipe = reverted(found, scope, version, _signed(settings, asked, now), now)
     model = _facts(settings, book, [recipe.model_id], None)[recipe.model_id]
-    if model.retired:
-        raise CallerError(f"{model.model_id} is retired since: choose another version with --to")
     check(recipe, model, now)
     _publish(settings, recipe, found.newest(scope), "recipe.revert", asked)
 
@@ -224,8 +223,3 @@ def _shown(value: Any) -> str:
 
 def _time(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _now() -> datetime:
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)

@@ -22,11 +22,23 @@ class ModelAlarms:
         self._host = host
         self._open: dict[str, AlarmRaised] = {}
 
+    def stand(self, alarm: AlarmRaised) -> None:
+        """A state on the topic; those of other machines say nothing here."""
+        if alarm.kind is AlarmKind.MODEL_FAILED and alarm.alarm_id == self._id(alarm.subject):
+            self._open.pop(alarm.subject, None)
+            if alarm.cleared is None:
+                self._open[alarm.subject] = alarm
+
+    @property
+    def open(self) -> frozenset[str]:
+        """The models that an alarm stands about."""
+        return frozenset(self._open)
+
     def failed(self, model_id: str, why: str, tries: int, is_in_force: bool, at: datetime) -> AlarmRaised:
         """The state after a failure: critical where frames that come now are judged by this model."""
         before = self._open.get(model_id)
         alarm = AlarmRaised(
-            alarm_id=uuid5(NAMESPACE, f"{model_id}/{self._host}"),
+            alarm_id=self._id(model_id),
             kind=AlarmKind.MODEL_FAILED,
             severity=Severity.CRITICAL if is_in_force else Severity.WARNING,
             subject=model_id,
@@ -37,6 +49,9 @@ class ModelAlarms:
         )
         self._open[model_id] = alarm
         return alarm
+
+    def _id(self, model_id: str) -> UUID:
+        return uuid5(NAMESPACE, f"{model_id}/{self._host}")
 
     def well(self, model_id: str, at: datetime) -> AlarmRaised | None:
         """The end of the alarm; None where there was none."""

@@ -45,7 +45,6 @@ class Wish:
     """What shall be different; None: as it was. `thresholds` are laid over those that hold."""
 
     model_id: str | None = None
-    shadow_model_id: str | None = None  # empty: none
     mode: Mode | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     unsure_band: float | None = None
@@ -80,7 +79,7 @@ def recipe_of(
     if model_id is None:
         raise CallerError(f"{scope} has no recipe yet: name its model with --model; `lineside models list` shows them")
     model = models[model_id]
-    _check_model(model, before, models, wish, scope)
+    _check_classes(model, models.get(before.model_id) if before else None, wish)
     wanted = Recipe(
         plant=scope.plant,
         line=scope.line,
@@ -128,6 +127,12 @@ def check(recipe: Recipe, model: ModelFacts, now: datetime) -> None:
     """CallerError for a recipe that no worker could obey."""
     _check_scope(recipe)
     _check_time(recipe.effective_at, now)
+    if model.retired:
+        raise CallerError(
+            f"{model.model_id} is retired: no recipe may name it; `lineside models list` shows the others"
+        )
+    if model.skus and recipe.sku not in (*model.skus, ANY_SKU):
+        raise CallerError(f"{model.model_id} was released for {', '.join(model.skus)}, not for {recipe.sku}")
     unknown = sorted(set(recipe.thresholds) - model.defects - {ANY_DEFECT})
     if unknown:
         raise CallerError(
@@ -209,24 +214,14 @@ def _rest(model: ModelFacts, before: Recipe | None, wish: Wish) -> dict[str, Any
         "part_timeout_ms": 5_000,
     }
     kept = {name: getattr(before, name) if before else value for name, value in first.items()}
-    wished = {name: getattr(wish, name) for name in first if getattr(wish, name) is not None}
+    wished = {name: value for name in first if (value := getattr(wish, name, None)) is not None}
     band = wish.unsure_band
     if band is None:
         band = before.unsure_band if before and before.model_id == model.model_id else model.unsure_band
-    made = kept | wished | {"unsure_band": band}
-    return made | {"shadow_model_id": made["shadow_model_id"] or None}
+    return kept | wished | {"unsure_band": band}
 
 
-def _check_model(
-    model: ModelFacts, before: Recipe | None, models: Mapping[str, ModelFacts], wish: Wish, scope: Scope
-) -> None:
-    if model.retired:
-        raise CallerError(
-            f"{model.model_id} is retired: no recipe may name it; `lineside models list` shows the others"
-        )
-    if model.skus and scope.sku != ANY_SKU and scope.sku not in model.skus:
-        raise CallerError(f"{model.model_id} was released for {', '.join(model.skus)}, not for {scope.sku}")
-    known = models.get(before.model_id) if before else None
+def _check_classes(model: ModelFacts, known: ModelFacts | None, wish: Wish) -> None:
     if known and set(known.classes) != set(model.classes) and not wish.other_classes:
         raise CallerError(
             f"{model.model_id} knows {_listed(model.classes)}, {known.model_id} before it {_listed(known.classes)}: "

@@ -42,7 +42,7 @@ MUST_NOT_WRITE = {
 }
 MUST_NOT_READ = {
     "gateway": set(TOPICS) - {"gates"},
-    "inspector": set(TOPICS) - {"frames", "recipes", "models", "verdicts", "deadletters"},
+    "inspector": set(TOPICS) - {"frames", "recipes", "models", "verdicts", "deadletters", "alarms"},
     "subscriber": {"frames", "audit", "deadletters", "recipes"},
     "redriver": {"frames", "verdicts"},
 }

@@ -97,7 +97,7 @@ def test_what_cannot_be_obeyed_is_refused_before_anything_is_published(
     monkeypatch.delenv("LINESIDE_RECIPE_APPROVALS")
     line.says("models", "retire", "m1", "--why", "old", "--by", "ana")
     assert "m1 is retired" in line.refuses(CallerError, "recipe", "set", "--mode", "collect", "--why", "no", *L1)
-    assert "m1 is retired since" in line.refuses(CallerError, "recipe", "revert", "--why", "no", *L1)
+    assert "m1 is retired: no recipe may name it" in line.refuses(CallerError, "recipe", "revert", "--why", "no", *L1)
     assert "there are: p1/l1 SKU *" in line.refuses(CallerError, "recipe", "show", "--line", "l7")
 
 

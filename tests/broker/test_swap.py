@@ -11,6 +11,7 @@ import numpy as np
 
 from schemas.records import AlarmKind, AlarmRaised, FrameCaptured, Severity, VerdictIssued
 from streams.bus.subscriber import subscribe
+from streams.commands.models import publish as publish_model
 from streams.recipes import publishing
 from streams.serving import WorkerOptions, released_models
 from streams.settings import Settings
@@ -73,7 +74,7 @@ async def test_a_release_that_cannot_be_loaded_raises_an_alarm_and_the_old_model
         (settings.model_store_dir / broken.sha256 / "weights.safetensors").write_bytes(b"\x80\x02pickle")
         made = tiny_artifact("m3")
         others = np.ascontiguousarray(made.golden.scores[:, ::-1])
-        await release(settings, replace(made, golden=replace(made.golden, scores=others)), tmp_path / "made")
+        wrong = await release(settings, replace(made, golden=replace(made.golden, scores=others)), tmp_path / "made")
         async with asyncio.timeout(60):
             while len({alarm.subject for alarm in await all_of(settings, "alarms")}) < 2:
                 await asyncio.sleep(0.2)
@@ -89,3 +90,9 @@ async def test_a_release_that_cannot_be_loaded_raises_an_alarm_and_the_old_model
     said = {alarm.subject: alarm.detail for alarm in alarms}
     assert "was changed" in said["m2"]
     assert "golden vector" in said["m3"]
+
+    for record in (broken, wrong):
+        await publish_model(settings, replace(record, retired=True), "model.retire", record)
+    async with running_worker(settings, default=None, sources=released_models(settings, NOTHING)), asyncio.timeout(60):
+        while {alarm.subject for alarm in await all_of(settings, "alarms") if alarm.cleared} != {"m2", "m3"}:
+            await asyncio.sleep(0.2)

@@ -51,11 +51,13 @@ class Worker:
     def __init__(self, max_bytes: int = 10 * SIZE) -> None:
         self.store, self.recipes = Store(), RecipeBook()
         self.told: list[tuple[str, str | None, int]] = []
+        self.forgotten: list[str] = []
         self.pool = DecodePool(1)
         self.rooms = {"own": self.room(serving_model(FakeEngine(), "own"))}
         sources = Sources(lambda release: SIZE, self.store.open, lambda release: Path("nowhere"))
         self.keeper = ModelKeeper(
-            self.rooms, self.room, self.recipes, sources, max_bytes, lambda *state: self.told.append(state)
+            *(self.rooms, self.room, self.recipes, sources, max_bytes),
+            *(lambda *state: self.told.append(state), self.forgotten.append),
         )
 
     def room(self, model: ServingModel, directory: Path = Path()) -> EngineRoom:
@@ -141,6 +143,7 @@ async def test_memory_goes_to_what_is_in_force_and_a_room_is_closed_once_nothing
     assert (await under_way).provenance.model_id == "m1", "a frame that found it is judged by it"
     await worker.settle()
     assert room not in worker.keeper._ending
+    assert worker.forgotten == ["m1"], "nothing else keeps it in memory"
 
 
 async def test_in_force_and_too_large_for_the_memory_is_told_once() -> None:
@@ -162,3 +165,21 @@ async def test_a_model_that_the_worker_was_started_with_stays_whatever_is_releas
     worker.release("own", retired=True)
     await worker.settle()
     assert worker.rooms.keys() == {"own"}
+
+
+async def test_an_alarm_ends_when_nobody_wants_the_model_any_more_and_outlives_a_restart_until_then() -> None:
+    worker = Worker()
+    worker.store.broken = {"m1"}
+    worker.release("m1")
+    await worker.settle()
+    worker.release("m1", retired=True)
+    await worker.settle()
+    assert worker.told == [("m1", "ModelError: its golden vectors differ", 1), ("m1", None, 0)]
+
+    again = Worker()
+    again.keeper.failed_before("m1")
+    again.keeper.failed_before("gone")
+    again.release("m1")
+    await again.settle()
+    assert sorted(again.told) == [("gone", None, 0), ("m1", None, 0)]
+    assert "m1" in again.rooms

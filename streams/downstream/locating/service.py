@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from models.errors import ModelError
@@ -24,6 +24,7 @@ from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Received, Subscription
 from streams.downstream.locating.location import LOOKED, Locating, encoded, is_looked_at, located
+from streams.downstream.rework.link import now_ms
 from streams.errors import FrameRejectedError
 from streams.health import Work
 from streams.inspection.journal import Journal, lives_cost
@@ -43,12 +44,6 @@ DETAIL_MAX_CHARS = 300
 JOURNAL = "locator-in-hand"  # folder in the data directory
 
 
-def utc_now() -> datetime:
-    """The time to the millisecond, as events hold it."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
 class LocatorService:
     """One run, until it is told to stop."""
 
@@ -57,7 +52,7 @@ class LocatorService:
         settings: Settings,
         locator: Locating,
         max_age_s: float = MAX_AGE_S,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = now_ms,
     ) -> None:
         self._settings, self._locator, self._max_age_s, self._clock = settings, locator, max_age_s, clock
         self._pictures = Pictures(FrameStore(settings.frame_store_url))
