@@ -209,6 +209,17 @@ class Learner:
             print(f"{told}, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
         return average.module if phase.labels else self.network
 
+    def save(self, file: Path) -> None:
+        safetensors.torch.save_file({name: value.contiguous() for name, value in self._parts().items()}, file)
+
+    def load(self, file: Path) -> None:
+        wanted = self._parts()
+        for name, value in safetensors.torch.load_file(file).items():
+            wanted[name].copy_(value)
+
+    def _parts(self) -> dict[str, Tensor]:
+        return nn.ModuleDict({"network": self.network, "heads": self._heads}).state_dict()
+
     def _loss(self, places: Tensor, phase: Phase) -> Tensor:
         middle, top = self._wanted.middle[places].float(), self._wanted.top[places].float()
         pictures, middle, top = _turned_halves([self._cells[places], middle, top], phase.symmetries, self._rng)
@@ -255,6 +266,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="safetensors to write")
     parser.add_argument("--epochs", type=int, default=24, help="of imitation")
     parser.add_argument("--labelled", type=int, default=16, help="epochs with labels behind them; 0 for none")
+    parser.add_argument("--imitated", type=Path, help="OUT.imitated of an earlier run: labels alone from there")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -264,8 +276,12 @@ def main() -> None:
     small = interpolate(cells.pictures.float(), (SIDE, SIDE), mode="bilinear", antialias=True).round().to(torch.uint8)
     learner = Learner(small, wanted, options.seed)
     network = learner.network
-    for phase in phases(options.epochs, options.labelled):
+    if options.imitated:
+        learner.load(options.imitated)
+    for phase in phases(0 if options.imitated else options.epochs, options.labelled):
         network = learner.run(phase) if phase.epochs else network
+        if not phase.labels:
+            learner.save(options.out.with_suffix(".imitated"))
     safetensors.torch.save_file({name: value.contiguous() for name, value in network.state_dict().items()}, options.out)
 
 
