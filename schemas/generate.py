@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 EVENTS = (
     "FrameCaptured", "VerdictIssued", "DefectDetected", "DeadLetter", "Recipe", "PartDecided", "ReworkOutcome",
     "SampleSelected", "LineWindow", "StationClaim", "AlarmRaised", "AuditEntry",
-    "GateSignal", "ModelReleased", "DefectLocated",
+    "GateSignal", "ModelReleased", "DefectLocated", "ShadowCompared", "CameraReference", "ModelProposed",
 )  # fmt: skip
 KEY_ORDER = (
     "type", "name", "namespace", "doc", "items", "values", "symbols", "fields", "logicalType", "default",

@@ -272,6 +272,47 @@ class Precision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PictureFigures:
+    """How a picture was taken, measured on the decoded picture as the camera gave it; levels are of 0 (black) to 1 (white)."""
+
+    brightness: float
+    """Mean level."""
+    contrast: float
+    """Standard deviation of the levels."""
+    sharpness: float
+    """Mean square of the difference of neighbouring levels, over the levels' variance: falls where the picture is out of focus."""
+    clipped: float
+    """Share of levels that are black or white: under- or overexposed."""
+    edge_x: float
+    """Where the picture's edges lie in the mean, as a share of its width: moves with the camera."""
+    edge_y: float
+    """The same, of its height."""
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "brightness": self.brightness,
+            "contrast": self.contrast,
+            "sharpness": self.sharpness,
+            "clipped": self.clipped,
+            "edge_x": self.edge_x,
+            "edge_y": self.edge_y,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> PictureFigures:
+        """The record from what fastavro read."""
+        return cls(
+            brightness=value["brightness"],
+            contrast=value["contrast"],
+            sharpness=value["sharpness"],
+            clipped=value["clipped"],
+            edge_x=value["edge_x"],
+            edge_y=value["edge_y"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictIssued:
     """The one decision about a frame. The FIRST record of a verdict_id in log order counts; ignore later ones."""
 
@@ -342,6 +383,8 @@ class VerdictIssued:
     """Carried from the frame: trigger to append is gateway_ms, so that latency needs no clock but the broker's."""
     simulated: bool = False
     """True on replay: must never move a part."""
+    picture: PictureFigures | None = None
+    """How the picture was taken; null where it was not decoded."""
 
     def to_avro(self) -> dict[str, Any]:
         """The record as fastavro writes it."""
@@ -391,6 +434,7 @@ class VerdictIssued:
             "source_timestamp": self.source_timestamp,
             "gateway_ms": self.gateway_ms,
             "simulated": self.simulated,
+            "picture": None if self.picture is None else self.picture.to_avro(),
         }
 
     @classmethod
@@ -442,6 +486,7 @@ class VerdictIssued:
             source_timestamp=value["source_timestamp"],
             gateway_ms=value["gateway_ms"],
             simulated=value["simulated"],
+            picture=None if value["picture"] is None else PictureFigures.from_avro(value["picture"]),
         )
 
 
@@ -563,6 +608,37 @@ class Fallback(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """A second model that judges a share of a recipe's parts, always the same ones, and may be taken back without asking."""
+
+    model_id: str
+    share: float
+    """Of parts, above 0 and at most 1; all pictures of a part are judged by one model."""
+    thresholds: Mapping[str, float]
+    """As the recipe's, for this model."""
+    unsure_band: float
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "model_id": self.model_id,
+            "share": self.share,
+            "thresholds": dict(self.thresholds),
+            "unsure_band": self.unsure_band,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> Canary:
+        """The record from what fastavro read."""
+        return cls(
+            model_id=value["model_id"],
+            share=value["share"],
+            thresholds=value["thresholds"],
+            unsure_band=value["unsure_band"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """Thresholds and model for a line and SKU, in force from effective_at."""
 
@@ -592,6 +668,8 @@ class Recipe:
     """Who agreed, beside the author."""
     created_at: datetime
     effective_at: datetime
+    canary: Canary | None = None
+    """A model that judges a share of the parts; null for none."""
 
     def to_avro(self) -> dict[str, Any]:
         """The record as fastavro writes it."""
@@ -615,6 +693,7 @@ class Recipe:
             "approved_by": self.approved_by,
             "created_at": self.created_at,
             "effective_at": self.effective_at,
+            "canary": None if self.canary is None else self.canary.to_avro(),
         }
 
     @classmethod
@@ -640,6 +719,7 @@ class Recipe:
             approved_by=tuple(value["approved_by"]),
             created_at=value["created_at"],
             effective_at=value["effective_at"],
+            canary=None if value["canary"] is None else Canary.from_avro(value["canary"]),
         )
 
 
@@ -1243,6 +1323,11 @@ class AlarmKind(StrEnum):
     CERTIFICATE_EXPIRES = "CERTIFICATE_EXPIRES"
     SECRET_OLD = "SECRET_OLD"
     MODEL_FAILED = "MODEL_FAILED"
+    PICTURE_DRIFT = "PICTURE_DRIFT"
+    SCORE_DRIFT = "SCORE_DRIFT"
+    CAMERA_STUCK = "CAMERA_STUCK"
+    NO_REJECTS = "NO_REJECTS"
+    ROLLED_BACK = "ROLLED_BACK"
 
 
 class Severity(StrEnum):
@@ -1291,6 +1376,8 @@ class AlarmRaised:
     detail: str = ""
     ranges: tuple[SequenceRange, ...] = ()
     """The trigger numbers that an alarm about triggers is about."""
+    evidence: tuple[str, ...] = ()
+    """URIs of pictures in the frame store that show it."""
 
     def to_avro(self) -> dict[str, Any]:
         """The record as fastavro writes it."""
@@ -1306,6 +1393,7 @@ class AlarmRaised:
             "cleared": self.cleared,
             "detail": self.detail,
             "ranges": [item.to_avro() for item in self.ranges],
+            "evidence": self.evidence,
         }
 
     @classmethod
@@ -1323,6 +1411,7 @@ class AlarmRaised:
             cleared=value["cleared"],
             detail=value["detail"],
             ranges=tuple(SequenceRange.from_avro(item) for item in value["ranges"]),
+            evidence=tuple(value["evidence"]),
         )
 
 
@@ -1591,6 +1680,188 @@ class DefectLocated:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowCompared:
+    """Two verdicts about one frame: the live one, and what a shadow model would have said; it acted on nothing. The first record of a shadow verdict_id counts."""
+
+    live: VerdictIssued
+    shadow: VerdictIssued
+    """Its run is `shadow:<model>`; simulated."""
+    compared_at: datetime
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {"live": self.live.to_avro(), "shadow": self.shadow.to_avro(), "compared_at": self.compared_at}
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> ShadowCompared:
+        """The record from what fastavro read."""
+        return cls(
+            live=VerdictIssued.from_avro(value["live"]),
+            shadow=VerdictIssued.from_avro(value["shadow"]),
+            compared_at=value["compared_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureReference:
+    """How one figure is distributed when all is well."""
+
+    name: str
+    quantiles: tuple[float, ...]
+    """At evenly spaced shares, from the least to the most."""
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {"name": self.name, "quantiles": self.quantiles}
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> FigureReference:
+        """The record from what fastavro read."""
+        return cls(name=value["name"], quantiles=tuple(value["quantiles"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraReference:
+    """How a camera's pictures are when all is well: what its drift is measured against. The newest record of a camera and SKU counts."""
+
+    plant: str
+    line: str
+    station: str
+    camera: str
+    sku: str
+    frames: int
+    """How many frames it was learned from."""
+    figures: tuple[FigureReference, ...]
+    """What is measured of its pictures, each once."""
+    first_at: datetime
+    """Append time of the first of them."""
+    last_at: datetime
+    """Append time of the last of them."""
+    taught_by: str
+    """Who had it learned; `drift` where the service did at a camera's first frames."""
+    reason: str = ""
+    taught_at: datetime
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "plant": self.plant,
+            "line": self.line,
+            "station": self.station,
+            "camera": self.camera,
+            "sku": self.sku,
+            "frames": self.frames,
+            "figures": [item.to_avro() for item in self.figures],
+            "first_at": self.first_at,
+            "last_at": self.last_at,
+            "taught_by": self.taught_by,
+            "reason": self.reason,
+            "taught_at": self.taught_at,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> CameraReference:
+        """The record from what fastavro read."""
+        return cls(
+            plant=value["plant"],
+            line=value["line"],
+            station=value["station"],
+            camera=value["camera"],
+            sku=value["sku"],
+            frames=value["frames"],
+            figures=tuple(FigureReference.from_avro(item) for item in value["figures"]),
+            first_at=value["first_at"],
+            last_at=value["last_at"],
+            taught_by=value["taught_by"],
+            reason=value["reason"],
+            taught_at=value["taught_at"],
+        )
+
+
+class ProposalState(StrEnum):
+    """Where a proposed model stands."""
+
+    UNKNOWN = "UNKNOWN"
+    PROPOSED = "PROPOSED"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProposed:
+    """A retrained model beside the one in force, for people to approve. The newest record of a proposal_id is its state."""
+
+    proposal_id: UUID
+    plant: str
+    line: str
+    sku: str
+    state: ProposalState
+    model_id: str
+    """The proposed model."""
+    sha256: str
+    """Of its model.json."""
+    base_model_id: str
+    """The model in force that it was trained from and compared with."""
+    dataset: str
+    """Name and version of the dataset."""
+    dataset_sha256: str
+    """Of its manifest."""
+    metrics: Mapping[str, float]
+    """Figures of the comparison that are defined, such as escape and base_escape."""
+    report_ref: str = ""
+    """Where its report lies."""
+    proposed_by: str
+    decided_by: str | None = None
+    reason: str = ""
+    """Why it was proposed, approved or rejected."""
+    at: datetime
+    """When this state was reached."""
+
+    def to_avro(self) -> dict[str, Any]:
+        """The record as fastavro writes it."""
+        return {
+            "proposal_id": self.proposal_id,
+            "plant": self.plant,
+            "line": self.line,
+            "sku": self.sku,
+            "state": self.state,
+            "model_id": self.model_id,
+            "sha256": self.sha256,
+            "base_model_id": self.base_model_id,
+            "dataset": self.dataset,
+            "dataset_sha256": self.dataset_sha256,
+            "metrics": dict(self.metrics),
+            "report_ref": self.report_ref,
+            "proposed_by": self.proposed_by,
+            "decided_by": self.decided_by,
+            "reason": self.reason,
+            "at": self.at,
+        }
+
+    @classmethod
+    def from_avro(cls, value: Mapping[str, Any]) -> ModelProposed:
+        """The record from what fastavro read."""
+        return cls(
+            proposal_id=value["proposal_id"],
+            plant=value["plant"],
+            line=value["line"],
+            sku=value["sku"],
+            state=ProposalState(value["state"]),
+            model_id=value["model_id"],
+            sha256=value["sha256"],
+            base_model_id=value["base_model_id"],
+            dataset=value["dataset"],
+            dataset_sha256=value["dataset_sha256"],
+            metrics=value["metrics"],
+            report_ref=value["report_ref"],
+            proposed_by=value["proposed_by"],
+            decided_by=value["decided_by"],
+            reason=value["reason"],
+            at=value["at"],
+        )
+
+
 Event = (
     FrameCaptured
     | VerdictIssued
@@ -1607,4 +1878,7 @@ Event = (
     | GateSignal
     | ModelReleased
     | DefectLocated
+    | ShadowCompared
+    | CameraReference
+    | ModelProposed
 )

@@ -15,6 +15,7 @@ from streams.errors import CallerError
 from streams.topics import (
     ALARMS,
     AUDIT,
+    CAMERA_REFERENCES,
     CLAIMS,
     DEADLETTERS,
     DEFECTS,
@@ -25,8 +26,10 @@ from streams.topics import (
     MODELS,
     OUTCOMES,
     PARTS,
+    PROPOSALS,
     RECIPES,
     SAMPLES,
+    SHADOW,
     TOPICS,
     VERDICTS,
     Topic,
@@ -96,9 +99,29 @@ ROLES: Mapping[str, Role] = {
         Role(
             "sampler",
             "lineside sampler",
-            reads=(VERDICTS, DEFECTS, OUTCOMES, SAMPLES, FRAMES),
+            reads=(VERDICTS, DEFECTS, OUTCOMES, SAMPLES, FRAMES, ALARMS),
             writes=(SAMPLES,),
             watches=("inspection",),
+        ),
+        Role(
+            "shadow",
+            "lineside shadow",
+            reads=(VERDICTS, FRAMES, RECIPES, MODELS),
+            writes=(SHADOW,),
+            groups=("shadow",),
+        ),
+        Role(
+            "drift",
+            "lineside drift",
+            reads=(VERDICTS, FRAMES, RECIPES, MODELS, ALARMS, CAMERA_REFERENCES),
+            writes=(ALARMS, CAMERA_REFERENCES),
+            groups=("drift",),
+        ),
+        Role(
+            "guard",
+            "lineside guard",
+            reads=(VERDICTS, RECIPES, MODELS, ALARMS, AUDIT),
+            writes=(RECIPES, ALARMS, AUDIT),
         ),
         Role("locator", "lineside locate", reads=(DEFECTS,), writes=(LOCATIONS,), groups=("locator",)),
         Role(
@@ -110,8 +133,8 @@ ROLES: Mapping[str, Role] = {
         Role(
             "dashboard",
             "lineside dashboard",
-            reads=(*_OF_PAGES, LINE_STATS, RECIPES, ALARMS),
-            writes=(AUDIT,),
+            reads=(*_OF_PAGES, LINE_STATS, RECIPES, MODELS, SHADOW, PROPOSALS, ALARMS, AUDIT),
+            writes=(RECIPES, PROPOSALS, AUDIT),
             watches=("inspection",),
         ),
         Role(
@@ -134,9 +157,9 @@ ROLES: Mapping[str, Role] = {
         ),
         Role(
             "engineer",
-            "recipes; lineside models, users",
+            "lineside recipe, models, retrain, drift teach, users",
             reads=_EVERYTHING,
-            writes=(RECIPES, MODELS, AUDIT),
+            writes=(RECIPES, MODELS, PROPOSALS, CAMERA_REFERENCES, AUDIT),
             replays="reads",
         ),
         Role(
@@ -162,6 +185,9 @@ ROLE_OF_COMMAND: Mapping[str, str] = {
     "parts": "parts",
     "statistics": "statistics",
     "sampler": "sampler",
+    "shadow": "shadow",
+    "drift": "drift",
+    "guard": "guard",
     "locate": "locator",
     "archive": "archiver",
     "dashboard": "dashboard",

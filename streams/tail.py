@@ -143,6 +143,20 @@ def _downstream(record: records.Event) -> str:
             found = ", ".join(f"{p.label} {p.score:.2f} at {p.box.x},{p.box.y}" for p in record.places)
             why = "nothing found" if record.reason == records.Reason.SCORE else f"{record.reason} {record.detail}"
             return _words(record.sku, record.part_id, found or why, f"by {record.model_id}")
+        case _:
+            return _of_models(record)
+
+
+def _of_models(record: records.Event) -> str:
+    match record:
+        case records.ShadowCompared(live=live, shadow=shadow):
+            said = f"{live.outcome} by {live.model_id}, {shadow.outcome} by {shadow.model_id}"
+            return _words(live.sku, live.part_id, said)
+        case records.CameraReference():
+            return _words(record.sku, record.camera, f"{record.frames} frames", f"by {record.taught_by}", record.reason)
+        case records.ModelProposed():
+            by = record.decided_by or record.proposed_by
+            return _words(record.sku, record.model_id, f"{record.state} by {by}", record.reason)
         case records.ModelReleased():
             verb = "retired" if record.retired else "released"
             return _words(record.model_id, record.arch, f"{verb} by {record.released_by}", record.reason)

@@ -44,6 +44,9 @@ AUDIT = Topic("audit", records.AuditEntry, FOREVER, by_station=False)
 GATES = Topic("gates", records.GateSignal, FOREVER, by_station=False)
 LOCATIONS = Topic("locations", records.DefectLocated, 365 * DAY_MS)
 MODELS = Topic("models", records.ModelReleased, FOREVER, by_station=False)
+SHADOW = Topic("shadow", records.ShadowCompared, 30 * DAY_MS)
+CAMERA_REFERENCES = Topic("camera-references", records.CameraReference, FOREVER, by_station=False)
+PROPOSALS = Topic("proposals", records.ModelProposed, FOREVER, by_station=False)
 TOPICS: Mapping[str, Topic] = {
     topic.name: topic
     for topic in (
@@ -62,6 +65,9 @@ TOPICS: Mapping[str, Topic] = {
         AUDIT,
         GATES,
         MODELS,
+        SHADOW,
+        CAMERA_REFERENCES,
+        PROPOSALS,
     )
 }
 

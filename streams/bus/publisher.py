@@ -46,6 +46,7 @@ StationEvent = (
     | records.StationClaim
     | records.LineWindow
     | records.DefectLocated
+    | records.CameraReference
 )
 
 
@@ -275,21 +276,36 @@ def _identity(record: records.Event, key: bytes | None) -> tuple[str, str, datet
         case records.DeadLetter():
             origin = f"{record.source_topic}/{record.source_partition}/{record.source_offset}"
             return origin, _station_of(key), record.at
+        case records.AlarmRaised():
+            return f"{record.alarm_id}/{record.at.timestamp()}", f"/{record.subject}", record.at
+        case records.ShadowCompared(shadow=shadow):
+            return f"{shadow.verdict_id}/compared", _camera(shadow), record.compared_at
+        case records.Recipe() | records.ModelReleased() | records.ModelProposed():
+            return _of_people(record)
+        case records.AuditEntry() | records.GateSignal():
+            return _of_sender(record)
+        case _:
+            return _of_station(record)
+
+
+def _of_people(record: records.Recipe | records.ModelReleased | records.ModelProposed) -> tuple[str, str, datetime]:
+    match record:
         case records.Recipe():
             line = f"{record.plant}/{record.line}"
             return f"{line}/{record.sku}/{record.version}", f"/{line}", record.created_at
-        case records.AlarmRaised():
-            return f"{record.alarm_id}/{record.at.timestamp()}", f"/{record.subject}", record.at
-        case records.AuditEntry():
-            return f"{record.chain_id}/{record.chain_seq}", f"/{record.chain_id}", record.at
-        case records.GateSignal():
+        case records.ModelProposed():
             moment = f"{record.at.timestamp()}"
-            return f"{record.pause_id}/{record.kind}/{record.sender}/{moment}", f"/gates/{record.sender}", record.at
+            return f"{record.proposal_id}/{moment}", f"/{record.plant}/{record.line}", record.at
         case records.ModelReleased():
             moment = f"{record.released_at.timestamp()}"
             return f"{record.model_id}/{moment}", f"/models/{record.model_id}", record.released_at
-        case _:
-            return _of_station(record)
+
+
+def _of_sender(record: records.AuditEntry | records.GateSignal) -> tuple[str, str, datetime]:
+    if isinstance(record, records.AuditEntry):
+        return f"{record.chain_id}/{record.chain_seq}", f"/{record.chain_id}", record.at
+    moment = f"{record.at.timestamp()}"
+    return f"{record.pause_id}/{record.kind}/{record.sender}/{moment}", f"/gates/{record.sender}", record.at
 
 
 def _of_station(record: StationEvent) -> tuple[str, str, datetime]:
@@ -305,6 +321,8 @@ def _of_station(record: StationEvent) -> tuple[str, str, datetime]:
             return f"{record.claim_id}/{record.released}", source, record.at
         case records.DefectLocated():
             return str(record.location_id), source, record.located_at
+        case records.CameraReference():
+            return f"{record.camera}/{record.sku}/{record.taught_at.timestamp()}", source, record.taught_at
         case records.LineWindow():
             return f"{record.window_start.timestamp():.0f}/{record.revision}", source, record.at
 

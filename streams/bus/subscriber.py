@@ -76,6 +76,8 @@ def _identity(record: records.Event) -> UUID | None:
     match record:
         case records.VerdictIssued() | records.DefectDetected():
             return (record.verdict if isinstance(record, records.DefectDetected) else record).verdict_id
+        case records.ShadowCompared():
+            return record.shadow.verdict_id
         case records.PartDecided():
             return record.decision_id
         case records.SampleSelected():

@@ -77,6 +77,9 @@ VERDICT = records.VerdictIssued(
     source_offset=123_456_789_012,
     source_timestamp=AT + timedelta(milliseconds=14),
     simulated=False,
+    picture=records.PictureFigures(
+        brightness=0.5, contrast=0.25, sharpness=0.125, clipped=0.0, edge_x=0.5, edge_y=0.375
+    ),
 )
 DEFECT = records.DefectDetected(
     verdict=VERDICT,
@@ -114,6 +117,7 @@ RECIPE = records.Recipe(
     approved_by=("another engineer",),
     created_at=AT,
     effective_at=AT + timedelta(minutes=5),
+    canary=records.Canary(model_id="cell-resnet18@4", share=0.125, thresholds={"scratch": 0.75}, unsure_band=0.0625),
 )
 STATION = {"plant": "leipzig", "line": "L1", "station": "S2"}
 PART = records.PartDecided(
@@ -214,6 +218,7 @@ ALARM = records.AlarmRaised(
     at=AT + timedelta(seconds=2),
     detail="3 triggers missing",
     ranges=(records.SequenceRange(first=2**40, last=2**40 + 2),),
+    evidence=("frames/ab.png",),
 )
 WINDOW = records.LineWindow(
     **STATION,
@@ -292,11 +297,51 @@ MODEL = records.ModelReleased(
     reason="finds porosity",
     released_at=AT,
 )
+SHADOW = records.ShadowCompared(
+    live=VERDICT,
+    shadow=dataclasses.replace(
+        VERDICT, verdict_id=UUID(int=32), run="shadow:flange-42", model_id="flange-42", simulated=True
+    ),
+    compared_at=AT,
+)
+REFERENCE = records.CameraReference(
+    plant="p1",
+    line="l1",
+    station="s1",
+    camera="c1",
+    sku="flange",
+    frames=500,
+    figures=(records.FigureReference(name="brightness", quantiles=(0.25, 0.5, 0.75)),),
+    first_at=AT,
+    last_at=AT,
+    taught_by="ana",
+    reason="new lamp",
+    taught_at=AT,
+)
+PROPOSED = records.ModelProposed(
+    proposal_id=UUID(int=33),
+    plant="p1",
+    line="l1",
+    sku="flange",
+    state=records.ProposalState.APPROVED,
+    model_id="flange-42",
+    sha256="cd" * 32,
+    base_model_id="flange-41",
+    dataset="flange-7",
+    dataset_sha256="ef" * 32,
+    metrics={"escape": 0.0078125, "base_escape": 0.125},
+    report_ref="reports/flange-42.html",
+    proposed_by="ana",
+    decided_by="maria",
+    reason="finds dents",
+    at=AT,
+)
 SAMPLES: dict[str, records.Event] = {
     type(event).__name__: event
     for event in (
         *(FRAME, VERDICT, DEFECT, DEAD_LETTER, RECIPE, PART),
         *(OUTCOME, SAMPLE, CLAIM, ALARM, WINDOW, AUDIT, GATE, MODEL, LOCATED),
+        *(SHADOW, REFERENCE, PROPOSED),
     )
 }
 

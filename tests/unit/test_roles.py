@@ -16,14 +16,17 @@ WRITERS = {  # by topic, as DESIGN's table of topics says who writes
     "outcomes": {"station"},
     "samples": {"sampler"},
     "line-stats": {"statistics"},
-    "recipes": {"engineer"},
+    "recipes": {"engineer", "guard", "dashboard"},
     "claims": {"station"},
-    "alarms": {"inspector", "parts", "statistics"},
+    "alarms": {"inspector", "parts", "statistics", "drift", "guard"},
     "deadletters": {"inspector", "parts"},
     "models": {"engineer"},
     "locations": {"locator"},
     "gates": {"gateway"},  # and the administrator who adds partitions
-    "audit": {"station", "dashboard", "redriver", "engineer"},
+    "shadow": {"shadow"},
+    "camera-references": {"drift", "engineer"},
+    "proposals": {"engineer", "dashboard"},
+    "audit": {"station", "dashboard", "redriver", "engineer", "guard"},
 }
 
 

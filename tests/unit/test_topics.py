@@ -12,7 +12,8 @@ SPECS = {spec.name: spec for spec in topic_specs(Settings(partitions=6, replicat
 
 
 def test_all_topics_keyed_by_station_have_one_partition_count_and_the_others_one_partition() -> None:
-    single = {"lineside.recipes", "lineside.alarms", "lineside.audit", "lineside.gates", "lineside.models"}
+    of_all = ("recipes", "alarms", "audit", "gates", "models", "camera-references", "proposals")
+    single = {f"lineside.{name}" for name in of_all}
     assert {spec.partitions for name, spec in SPECS.items() if name not in single} == {6}
     assert {SPECS[name].partitions for name in single} == {1}
 

@@ -15,6 +15,7 @@ from typing import Any
 from schemas.records import (
     AlarmRaised,
     AuditEntry,
+    CameraReference,
     DeadLetter,
     DefectDetected,
     DefectLocated,
@@ -22,9 +23,11 @@ from schemas.records import (
     FrameCaptured,
     GateSignal,
     LineWindow,
+    ModelProposed,
     ModelReleased,
     Recipe,
     SampleSelected,
+    ShadowCompared,
     StationClaim,
 )
 from streams.bus.subscriber import Received
@@ -118,7 +121,13 @@ def memory_overview(
 def made_at(record: Event) -> datetime:
     """When a record was made, by its own account."""
     match record:
-        case LineWindow() | AlarmRaised() | DeadLetter() | StationClaim() | AuditEntry() | GateSignal():
+        case ShadowCompared():
+            return record.compared_at
+        case CameraReference():
+            return record.taught_at
+        case (
+            LineWindow() | AlarmRaised() | ModelProposed() | DeadLetter() | StationClaim() | AuditEntry() | GateSignal()
+        ):
             return record.at
         case Recipe():
             return record.created_at
