@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -16,6 +17,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from streams.commands.recipe import Asked
+    from streams.recipes.wishes import CanaryWish
 
 app = typer.Typer()
 recipe = typer.Typer(no_args_is_help=True, help="Recipes: model and thresholds for a line and SKU.")
@@ -27,6 +29,8 @@ Sku = Annotated[str, typer.Option(help="Product, or * for every one without a re
 By = Annotated[str | None, typer.Option(help="Who does it, for the audit log. Default: your login name.")]
 ApprovedBy = Annotated[list[str] | None, typer.Option(help="Who agrees; may be given again.")]
 Why = Annotated[str, typer.Option(help="Why.")]
+SHADOW_HELP = "Model that judges the same frames beside it and acts on nothing (`lineside shadow`); none: no more."
+CANARY_HELP = "Model that judges a share of the parts, taken back by itself if it does badly; none: no more."
 When = Annotated[
     str | None, typer.Option("--from", help="When it begins: a time, or from now such as 30s or 2h. Default: 10s.")
 ]
@@ -91,6 +95,12 @@ def set_(
     threshold: Annotated[
         list[str] | None, typer.Option(help="CLASS=LIMIT, * for the sum of all defects; may be given again.")
     ] = None,
+    shadow: Annotated[str | None, typer.Option(help=SHADOW_HELP)] = None,
+    canary: Annotated[str | None, typer.Option(help=CANARY_HELP)] = None,
+    canary_share: Annotated[float, typer.Option(help="Share of the parts that the canary judges, 0 to 1.")] = 0.1,
+    canary_threshold: Annotated[
+        list[str] | None, typer.Option(help="CLASS=LIMIT of the canary; may be given again. Default: its own.")
+    ] = None,
     unsure_band: Annotated[
         float | None, typer.Option(help="Width below a threshold within which a frame is UNSURE.")
     ] = None,
@@ -120,6 +130,8 @@ def set_(
 
     wish = Wish(
         model_id=model,
+        shadow_model_id=None if shadow is None else _or_none(shadow),
+        canary=_canary(canary, canary_share, canary_threshold or ()),
         mode=_chosen(Mode, "--mode", mode),
         thresholds=parsed_thresholds(threshold or ()),
         unsure_band=unsure_band,
@@ -180,6 +192,20 @@ def _chosen(kind: type[Choice], option: str, text: str | None) -> Choice | None:
     if text.upper() not in names:
         raise CallerError(f"{option} must be one of {', '.join(names)}; came {text!r:.80}")
     return kind[text.upper()]
+
+
+def _or_none(model_id: str) -> str:
+    from streams.recipes.wishes import NO_MODEL
+
+    return NO_MODEL if model_id == "none" else model_id
+
+
+def _canary(model_id: str | None, share: float, thresholds: Sequence[str]) -> CanaryWish | None:
+    from streams.recipes.wishes import CanaryWish, parsed_thresholds
+
+    if model_id is None:
+        return None
+    return CanaryWish(_or_none(model_id), share, parsed_thresholds(thresholds))
 
 
 def _precision(text: str | None) -> Precision | None:

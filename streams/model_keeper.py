@@ -64,15 +64,17 @@ class ModelKeeper:
         max_bytes: int,
         on_state: OnState,
         on_end: Callable[[str], None] = lambda model_id: None,
+        wants: Callable[[RecipeBook, Book, datetime], list[Wanted]] = wanted,
     ) -> None:
         """`rooms` holds the models that the worker was started with, which stay; `max_bytes` is for all others.
 
+        `wants` says which models are worth holding at a time.
         `on_end` is told of a model that is let go of, so that nothing else keeps it in memory.
         """
         self.releases = Book()
         self._rooms, self._fixed = rooms, frozenset(rooms)
         self._make_room, self._recipes, self._sources = make_room, recipes, sources
-        self._max_bytes, self._on_state, self._on_end = max_bytes, on_state, on_end
+        self._max_bytes, self._on_state, self._on_end, self._wants = max_bytes, on_state, on_end, wants
         self._sizes: dict[str, int] = {}
         self._failures: dict[str, _Failure] = {}
         self._ending: set[EngineRoom] = set()
@@ -130,7 +132,7 @@ class ModelKeeper:
             room.close()
 
     def _wanted(self) -> list[Wanted]:
-        return wanted(self._recipes, self.releases, datetime.now(UTC))
+        return self._wants(self._recipes, self.releases, datetime.now(UTC))
 
     def _may_load(self, model_id: str) -> bool:
         failure = self._failures.get(model_id)

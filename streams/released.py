@@ -24,7 +24,7 @@ from streams.inspection.alone import Alone, ChildModel
 from streams.inspection.engine_room import EngineRoom, ServingModel
 from streams.inspection.model_alarms import ModelAlarms
 from streams.inspection.quarantine import Quarantine
-from streams.inspection.recipes import RecipeBook
+from streams.inspection.recipes import RecipeBook, models_of
 from streams.model_keeper import ModelKeeper, Sources
 from streams.settings import Settings
 from streams.topics import ALARMS, MODELS
@@ -90,7 +90,7 @@ class ReleasedModels:
         if why is None:
             alarm = self._alarms.well(model_id, now)
         else:
-            in_force = any(recipe.model_id == model_id for recipe, is_now in self._recipes.named(now) if is_now)
+            in_force = any(model_id in models_of(recipe) for recipe, is_now in self._recipes.named(now) if is_now)
             alarm = self._alarms.failed(model_id, why, tries, in_force, now)
         if alarm is not None:
             task = asyncio.create_task(self._tell(alarm))

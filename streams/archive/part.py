@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.records import AuditEntry, SampleSelected, StationClaim
 from streams.bus.subscriber import Received
-from streams.inspection.recipes import RecipeBook
+from streams.inspection.recipes import RecipeBook, of_part
 
 QUERIES: Mapping[str, str] = {
     "frames": "SELECT * EXCLUDE (event) FROM frames WHERE part_id = $part",
@@ -51,6 +51,7 @@ def step_of_row(table: str, row: Mapping[str, Any], recipes: RecipeBook) -> Step
     if table == "verdicts":
         recipe = recipes.in_force(row["plant"], row["line"], row["sku"], row["source_timestamp"])
         if recipe is not None and recipe.version == row["recipe_version"]:
+            recipe = of_part(recipe, row["part_id"] or str(row["frame_id"]))
             more["recipe"] = {"version": recipe.version, "thresholds": dict(recipe.thresholds), "author": recipe.author}
             says += f", recipe {recipe.version} by {recipe.author}"
     return Step(

@@ -128,7 +128,7 @@ async def _recipe(settings: Settings, was: VerdictIssued, model: ServingModel) -
     own = default_recipe(model.model_id, model.thresholds, model.unsure_band, LONG_AGO)
     if was.recipe_version == DEFAULT_VERSION:
         return own
-    recipe = (await recipe_book(settings, None)).in_force(was.plant, was.line, was.sku, was.source_timestamp)
+    recipe = (await recipe_book(settings, None)).of_frame(was, was.source_timestamp)
     if recipe is None or recipe.version != was.recipe_version:
         return None
     return dataclasses.replace(recipe, model_id=model.model_id)

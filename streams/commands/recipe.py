@@ -13,23 +13,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from schemas.records import Recipe
+from schemas.records import Canary, Recipe
 from streams.commands.models import known_release
 from streams.commands.models import read as released
 from streams.commands.ui import Ui
 from streams.downstream.rework.link import now_ms
 from streams.errors import CallerError
+from streams.recipes.checks import ModelFacts, check, named_by
 from streams.recipes.history import History, Published, Scope, scope_of
 from streams.recipes.publishing import facts_of, history, publish
-from streams.recipes.wishes import ModelFacts, Signed, Wish, approvals_lacking, check, differences, recipe_of, reverted
+from streams.recipes.wishes import Signed, Wish, approvals_lacking, differences, models_needed, recipe_of, reverted
 from streams.registry.book import Book
 from streams.registry.shelf import Shelf
 from streams.settings import Settings
 from streams.tail import AGO, SECONDS, plain, safe
 
 FIRST = timedelta(seconds=10)  # from now, where nobody says when
-ROWS = ("mode", "model_id", "shadow_model_id", "unsure_band", "late_action", "error_action", "device", "precision",
-        "part_timeout_ms", "author", "approved_by", "reason")  # fmt: skip
+ROWS = ("mode", "model_id", "shadow_model_id", "canary", "unsure_band", "late_action", "error_action", "device",
+        "precision", "part_timeout_ms", "author", "approved_by", "reason")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +104,7 @@ def set_recipe(settings: Settings, scope: Scope, wish: Wish, asked: Asked) -> No
     found, book = asyncio.run(_read(settings))
     now, before = now_ms(), found.newest(scope)
     signed = _signed(settings, asked, now)
-    names = [name for name in (wish.model_id or (before.model_id if before else None),) if name]
-    models = _facts(settings, book, names, before)
+    models = _facts(settings, book, models_needed(found, scope, wish), before)
     recipe = recipe_of(found, scope, wish, signed, models, now)
     _publish(settings, recipe, before, "recipe.set", asked)
 
@@ -114,8 +114,7 @@ def revert_recipe(settings: Settings, scope: Scope, version: int | None, asked: 
     found, book = asyncio.run(_read(settings))
     now = now_ms()
     recipe = reverted(found, scope, version, _signed(settings, asked, now), now)
-    model = _facts(settings, book, [recipe.model_id], None)[recipe.model_id]
-    check(recipe, model, now)
+    check(recipe, _facts(settings, book, named_by(recipe), None), now)
     _publish(settings, recipe, found.newest(scope), "recipe.revert", asked)
 
 
@@ -216,6 +215,9 @@ def _told(name: str, before: Any, after: Any) -> str:
 def _shown(value: Any) -> str:
     if value is None or value == ():
         return "none"
+    if isinstance(value, Canary):
+        limits = ", ".join(f"{label} {limit:g}" for label, limit in value.thresholds.items())
+        return safe(f"{value.model_id} for {100 * value.share:g} % of the parts ({limits})")
     if isinstance(value, tuple):
         return safe(", ".join(map(str, value)))
     return f"{value:g}" if isinstance(value, float) else safe(str(value))

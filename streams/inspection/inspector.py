@@ -135,7 +135,7 @@ class Inspector:
         return frame
 
     async def _decided(self, arrival: Arrival, frame: FrameCaptured) -> Outputs:
-        recipe = self._recipes.in_force(frame.plant, frame.line, frame.sku, arrival.source.timestamp)
+        recipe = self._recipes.of_frame(frame, arrival.source.timestamp)
         left_ms = remaining_ms(frame, arrival.source.timestamp, arrival.received_at)
         expires_at = arrival.received_s + left_ms / 1000
         provenance, image, letter = Provenance(), b"", None

@@ -6,11 +6,13 @@ The answer depends on the frame's append time alone, so every worker and every r
 from __future__ import annotations
 
 import bisect
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from schemas.records import Mode, Recipe
+from schemas.records import FrameCaptured, Mode, Recipe, VerdictIssued
 from streams.inspection.limits import check_texts
 
 ANY_SKU = "*"
@@ -58,6 +60,11 @@ class RecipeBook:
                 return entries[index - 1][2]
         return self._default
 
+    def of_frame(self, frame: FrameCaptured | VerdictIssued, at: datetime) -> Recipe | None:
+        """What is in force for a frame appended at a time, as it holds for its part; see `of_part`."""
+        recipe = self.in_force(frame.plant, frame.line, frame.sku, at)
+        return recipe and of_part(recipe, frame.part_id or str(frame.frame_id))
+
     def named(self, at: datetime) -> list[tuple[Recipe, bool]]:
         """Every recipe of any line that is in force at a time or will be, and whether it is; those first, by time."""
         now, later = list[Recipe](), list[tuple[datetime, Recipe]]()
@@ -80,9 +87,36 @@ class RecipeBook:
         return found
 
 
+def of_part(recipe: Recipe, part: str) -> Recipe:
+    """A recipe as it holds for one part: where it has a canary, some parts are judged by that model and its limits.
+
+    Which, a hash of the part says: the same on every worker and in every replay, for all pictures of the part and
+    each pass, and others for another canary.
+    """
+    if recipe.canary is None:
+        return recipe
+    drawn = hashlib.sha256(f"{recipe.canary.model_id}/{recipe.plant}/{recipe.line}/{part}".encode()).digest()
+    return variants(recipe)[int.from_bytes(drawn[:8]) < recipe.canary.share * 2**64]
+
+
+def variants(recipe: Recipe) -> tuple[Recipe, ...]:
+    """A recipe as it holds for its parts: by its main model, then by its canary, if any."""
+    canary = recipe.canary
+    if canary is None:
+        return (recipe,)
+    own = {"model_id": canary.model_id, "thresholds": canary.thresholds, "unsure_band": canary.unsure_band}
+    return recipe, replace(recipe, **own)  # type: ignore[arg-type]  # of these fields
+
+
+def models_of(recipe: Recipe) -> tuple[str, ...]:
+    """The models that decide by it, the main one first."""
+    return tuple(variant.model_id for variant in variants(recipe))
+
+
 def _is_repeatable(recipe: Recipe) -> bool:
     try:
         check_texts((name, getattr(recipe, name)) for name in _TEXTS)
+        check_texts([("canary", recipe.canary.model_id if recipe.canary else None)])
     except ValueError:
         return False
     return True

@@ -7,11 +7,12 @@ file, no engine and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from streams.inspection.recipes import RecipeBook
+from schemas.records import Recipe
+from streams.inspection.recipes import RecipeBook, models_of
 from streams.registry.book import Book
 
 
@@ -35,13 +36,22 @@ class Plan:
 
 def wanted(recipes: RecipeBook, releases: Book, at: datetime) -> list[Wanted]:
     """All models worth holding at a time, the most needed first; those never released are left out."""
-    found: dict[str, Wanted] = {}
-    for recipe, is_in_force in recipes.named(at):
-        if releases.get(recipe.model_id):
-            found.setdefault(recipe.model_id, Wanted(recipe.model_id, is_in_force))
+    found = {want.model_id: want for want in named(recipes, releases, at, models_of)}
     for release in reversed(releases.all()):
         if not release.retired:
             found.setdefault(release.first.model_id, Wanted(release.first.model_id, False))
+    return list(found.values())
+
+
+def named(
+    recipes: RecipeBook, releases: Book, at: datetime, models_of: Callable[[Recipe], Iterable[str]]
+) -> list[Wanted]:
+    """The released models that recipes name, those in force at a time first."""
+    found: dict[str, Wanted] = {}
+    for recipe, is_in_force in recipes.named(at):
+        for model_id in models_of(recipe):
+            if releases.get(model_id):
+                found.setdefault(model_id, Wanted(model_id, is_in_force))
     return list(found.values())
 
 

@@ -18,8 +18,9 @@ from streams.downstream.audit.log import AuditLog
 from streams.errors import CallerError, OperatorError
 from streams.inspection.decide import ANY_DEFECT
 from streams.inspection.recipes import NOTICE
+from streams.recipes.checks import ModelFacts
 from streams.recipes.history import History, scope_of
-from streams.recipes.wishes import ModelFacts, differences
+from streams.recipes.wishes import differences
 from streams.registry.book import Release
 from streams.registry.shelf import Shelf
 from streams.settings import Settings

@@ -9,42 +9,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from schemas.records import Fallback, Mode, Precision, Recipe
+from schemas.records import Canary, Fallback, Mode, Precision, Recipe
 from streams.errors import CallerError
-from streams.inspection.decide import ANY_DEFECT
-from streams.inspection.limits import check_texts
-from streams.inspection.recipes import ANY_SKU, NOTICE
+from streams.recipes.checks import ModelFacts, check
 from streams.recipes.history import History, Scope
-from streams.topics import KEY_PART
 
-MARGIN = timedelta(seconds=1)  # between our clock, the broker's, and the time that publishing takes
-PART_TIMEOUT_MS = (1, 3_600_000)
-CHANGED = ("mode", "model_id", "shadow_model_id", "thresholds", "unsure_band", "late_action", "error_action",
+NO_MODEL = ""  # in a wish: no shadow, no canary
+CHANGED = ("mode", "model_id", "shadow_model_id", "canary", "thresholds", "unsure_band", "late_action", "error_action",
            "device", "precision", "part_timeout_ms")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What a recipe must fit: a released model's defects, all its classes, and its own limits."""
+class CanaryWish:
+    """A model for a share of the parts, or NO_MODEL; `thresholds` are laid over its own."""
 
     model_id: str
-    classes: tuple[str, ...]
-    defects: frozenset[str]
-    thresholds: Mapping[str, float]  # of its own, by defect and `*`
-    unsure_band: float
-    skus: tuple[str, ...] = ()
-    retired: bool = False
+    share: float = 0.0
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What shall be different; None: as it was. `thresholds` are laid over those that hold."""
+    """What shall be different; None: as it was. `thresholds` are laid over those that hold.
+
+    A shadow NO_MODEL: none any more.
+    """
 
     model_id: str | None = None
+    shadow_model_id: str | None = None
+    canary: CanaryWish | None = None
     mode: Mode | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     unsure_band: float | None = None
@@ -70,16 +67,16 @@ class Signed:
 def recipe_of(
     history: History, scope: Scope, wish: Wish, signed: Signed, models: Mapping[str, ModelFacts], now: datetime
 ) -> Recipe:
-    """The recipe to publish. `models` holds the released ones that the wish or the newest recipe names.
+    """The recipe to publish. `models` holds those of `models_needed`.
 
     CallerError, with what to do, for what can't be obeyed.
     """
     before = history.newest(scope)
-    model_id = wish.model_id or (before.model_id if before else None)
-    if model_id is None:
-        raise CallerError(f"{scope} has no recipe yet: name its model with --model; `lineside models list` shows them")
+    model_id = _model_id(before, scope, wish)
     model = models[model_id]
-    _check_classes(model, models.get(before.model_id) if before else None, wish)
+    canary = _canary(model_id, models, before, wish)
+    for decider in (model_id, *([canary.model_id] if canary else [])):
+        _check_classes(models[decider], models.get(before.model_id) if before else None, wish)
     wanted = Recipe(
         plant=scope.plant,
         line=scope.line,
@@ -92,10 +89,21 @@ def recipe_of(
         approved_by=signed.approved_by,
         created_at=now,
         effective_at=signed.effective_at,
+        shadow_model_id=_shadow(model_id, before, wish),
+        canary=canary,
         **_rest(model, before, wish),
     )
-    check(wanted, model, now)
+    check(wanted, models, now)
     return wanted
+
+
+def models_needed(history: History, scope: Scope, wish: Wish) -> tuple[str, ...]:
+    """The released models that the recipe of this wish will name: each must be known to make it."""
+    before = history.newest(scope)
+    model_id = _model_id(before, scope, wish)
+    held = wish.canary.model_id if wish.canary else before.canary.model_id if before and before.canary else None
+    names = (model_id, held, _shadow(model_id, before, wish))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def reverted(history: History, scope: Scope, version: int | None, signed: Signed, now: datetime) -> Recipe:
@@ -121,38 +129,6 @@ def reverted(history: History, scope: Scope, version: int | None, signed: Signed
         created_at=now,
         effective_at=signed.effective_at,
     )
-
-
-def check(recipe: Recipe, model: ModelFacts, now: datetime) -> None:
-    """CallerError for a recipe that no worker could obey."""
-    _check_scope(recipe)
-    _check_time(recipe.effective_at, now)
-    if model.retired:
-        raise CallerError(
-            f"{model.model_id} is retired: no recipe may name it; `lineside models list` shows the others"
-        )
-    if model.skus and recipe.sku not in (*model.skus, ANY_SKU):
-        raise CallerError(f"{model.model_id} was released for {', '.join(model.skus)}, not for {recipe.sku}")
-    unknown = sorted(set(recipe.thresholds) - model.defects - {ANY_DEFECT})
-    if unknown:
-        raise CallerError(
-            f"{model.model_id} has no defect {', '.join(map(repr, unknown))}; its defects are "
-            f"{', '.join(sorted(model.defects))}, and '*' is the sum of all"
-        )
-    if unset := sorted(model.defects - set(recipe.thresholds)):
-        raise CallerError(f"{', '.join(unset)} of {model.model_id} has no threshold: give --threshold {unset[0]}=0.5")
-    for name, value in (*recipe.thresholds.items(), ("the unsure band", recipe.unsure_band)):
-        if not (math.isfinite(value) and 0 <= value <= 1) or (name in recipe.thresholds and value == 0):
-            raise CallerError(f"{name}: expected a number above 0 and at most 1, came {value:g}")
-    low, high = PART_TIMEOUT_MS
-    if not low <= recipe.part_timeout_ms <= high:
-        raise CallerError(f"part_timeout_ms must be {low} to {high}; came {recipe.part_timeout_ms}")
-    if not recipe.reason.strip():
-        raise CallerError("a recipe needs a reason: give --why")
-    try:
-        check_texts((f.name, v) for f in fields(recipe) if isinstance(v := getattr(recipe, f.name), str))
-    except ValueError as error:
-        raise CallerError(str(error)) from error
 
 
 def approvals_lacking(signed: Signed, needed: int) -> None:
@@ -206,7 +182,6 @@ def _thresholds(model: ModelFacts, before: Recipe | None, wish: Wish) -> dict[st
 def _rest(model: ModelFacts, before: Recipe | None, wish: Wish) -> dict[str, Any]:
     first: dict[str, Any] = {
         "mode": Mode.ADVISE,
-        "shadow_model_id": None,
         "late_action": Fallback.NOT_INSPECTED,
         "error_action": Fallback.NOT_INSPECTED,
         "device": "auto",
@@ -221,28 +196,41 @@ def _rest(model: ModelFacts, before: Recipe | None, wish: Wish) -> dict[str, Any
     return kept | wished | {"unsure_band": band}
 
 
+def _model_id(before: Recipe | None, scope: Scope, wish: Wish) -> str:
+    if model_id := wish.model_id or (before.model_id if before else None):
+        return model_id
+    raise CallerError(f"{scope} has no recipe yet: name its model with --model; `lineside models list` shows them")
+
+
+def _shadow(model_id: str, before: Recipe | None, wish: Wish) -> str | None:
+    """A model that is in force is its own shadow no more."""
+    wished = wish.shadow_model_id
+    shadow = (before.shadow_model_id if before else None) if wished is None else wished
+    if wished and wished == model_id:
+        raise CallerError(f"{model_id} decides already: as its own shadow it would tell nothing")
+    return None if shadow in (NO_MODEL, model_id) else shadow
+
+
+def _canary(model_id: str, models: Mapping[str, ModelFacts], before: Recipe | None, wish: Wish) -> Canary | None:
+    """What is wished, else what was; a model that is in force is its own canary no more."""
+    wished = wish.canary
+    if wished is None:
+        held = before.canary if before else None
+        return None if held and held.model_id == model_id else held
+    if wished.model_id == model_id:
+        raise CallerError(f"{model_id} decides about all parts already: a canary must be another model")
+    if wished.model_id == NO_MODEL:
+        return None
+    own = models[wished.model_id]
+    limits = {**own.thresholds, **wished.thresholds}
+    return Canary(model_id=own.model_id, share=wished.share, thresholds=limits, unsure_band=own.unsure_band)
+
+
 def _check_classes(model: ModelFacts, known: ModelFacts | None, wish: Wish) -> None:
     if known and set(known.classes) != set(model.classes) and not wish.other_classes:
         raise CallerError(
             f"{model.model_id} knows {_listed(model.classes)}, {known.model_id} before it {_listed(known.classes)}: "
             "say --other-classes if that is meant; stations and integrations will see other labels"
-        )
-
-
-def _check_scope(recipe: Recipe) -> None:
-    for name in ("plant", "line", "sku"):
-        value = getattr(recipe, name)
-        if not KEY_PART.fullmatch(value) and not (name == "sku" and value == ANY_SKU):
-            raise CallerError(f"{name} must be 1 to 64 letters, digits, `.`, `_` and `-`; came {value!r:.80}")
-
-
-def _check_time(effective_at: datetime, now: datetime) -> None:
-    if effective_at < now:
-        raise CallerError(f"a recipe can't be in force from {effective_at:%Y-%m-%d %H:%M:%S} UTC on: that is past")
-    if effective_at < now + NOTICE + MARGIN:
-        least = (NOTICE + MARGIN).total_seconds()
-        raise CallerError(
-            f"every worker must know it in time: a recipe is in force {least:g} s from now at the earliest"
         )
 
 

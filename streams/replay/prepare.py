@@ -22,7 +22,7 @@ from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Subscription
 from streams.errors import CallerError
 from streams.inspection.engine_room import ServingModel
-from streams.inspection.recipes import RecipeBook, default_recipe
+from streams.inspection.recipes import RecipeBook, default_recipe, variants
 from streams.replay.coverage import readable
 from streams.replay.planning import Range, frames_of, narrowed, range_of
 from streams.replay.recipes_of import AS_OF, GIVEN, MODEL, ReplayRecipes, check_fit, given_recipe
@@ -127,7 +127,8 @@ def check_recipes(recipes: ReplayRecipes, models: Sequence[ServingModel], frames
             "as in a worker with the same option, or give --recipe model"
         )
     roles = {model.model_id: model.roles for model in models}
-    for recipe in found:
+    deciding = found if recipes.override else [variant for recipe in found for variant in variants(recipe)]
+    for recipe in deciding:
         model_id = recipes.override or recipe.model_id
         if model_id not in roles:
             raise CallerError(

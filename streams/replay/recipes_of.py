@@ -34,9 +34,11 @@ class ReplayRecipes:
         """The recipe for a frame appended at a time; None where none was in force."""
         if self.mode == MODEL:
             return self.own
+        if self.override is None:
+            return self.book.of_frame(frame, at)
         recipe = self.given if self.mode == GIVEN else self.book.in_force(frame.plant, frame.line, frame.sku, at)
-        if recipe is None or self.override is None:
-            return recipe
+        if recipe is None:
+            return None
         return dataclasses.replace(recipe, model_id=self.override)
 
 

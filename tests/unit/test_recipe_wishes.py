@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from schemas.records import Fallback, Mode, Precision, Recipe
+from schemas.records import Canary, Fallback, Mode, Precision, Recipe
 from streams.errors import CallerError
 from streams.inspection.recipes import NOTICE
+from streams.recipes.checks import ModelFacts
 from streams.recipes.history import History, Scope
 from streams.recipes.wishes import (
-    ModelFacts,
+    NO_MODEL,
+    CanaryWish,
     Signed,
     Wish,
     approvals_lacking,
     differences,
+    models_needed,
     parsed_thresholds,
     recipe_of,
     reverted,
@@ -190,3 +195,56 @@ def test_thresholds_are_read_from_class_and_limit() -> None:
 def test_the_earliest_moment_leaves_every_worker_its_notice() -> None:
     made = wished(Wish(mode=Mode.ACT), seconds=6)
     assert made.effective_at - NOW > NOTICE
+
+
+def test_a_shadow_is_named_kept_and_taken_away_and_ends_where_it_decides_itself() -> None:
+    shadowed = wished(Wish(shadow_model_id="m3"))
+    assert (shadowed.model_id, shadowed.shadow_model_id) == ("m1", "m3"), "its classes may differ: it acts on nothing"
+    before = with_one(shadow_model_id="m2")
+    assert wished(Wish(unsure_band=0.2), before).shadow_model_id == "m2"
+    assert wished(Wish(shadow_model_id=NO_MODEL), before).shadow_model_id is None
+    assert wished(Wish(model_id="m2"), before).shadow_model_id is None
+    with pytest.raises(CallerError, match="m1 decides already: as its own shadow it would tell nothing"):
+        wished(Wish(shadow_model_id="m1"))
+
+
+def test_a_canary_brings_its_own_limits_and_ends_where_it_decides_about_all() -> None:
+    made = wished(Wish(canary=CanaryWish("m2", 0.2, {"scratch": 0.8})))
+    assert made.canary == Canary(
+        model_id="m2", share=0.2, thresholds={"scratch": 0.8, "dent": 0.6, "*": 0.9}, unsure_band=0.05
+    )
+    before = with_one(canary=made.canary)
+    assert wished(Wish(unsure_band=0.2), before).canary == made.canary
+    assert wished(Wish(model_id="m2"), before).canary is None
+    assert wished(Wish(canary=CanaryWish(NO_MODEL)), before).canary is None
+
+
+@pytest.mark.parametrize(
+    ("canary", "sentence"),
+    [
+        (CanaryWish("m2", 0.0), "a share of the parts, above 0 and at most 1; came 0"),
+        (CanaryWish("m2", 1.5), "a share of the parts, above 0 and at most 1; came 1.5"),
+        (CanaryWish("m2", 0.1, {"scratch": 7.0}), "scratch: expected a number above 0 and at most 1, came 7"),
+        (CanaryWish("m2", 0.1, {"pore": 0.5}), "m2 has no defect 'pore'"),
+        (CanaryWish("m1", 0.1), "m1 decides about all parts already"),
+        (CanaryWish("m3", 0.1), "m3 knows good, scratch, pore, m1 before it good, scratch, dent"),
+    ],
+)
+def test_a_canary_that_could_not_be_obeyed_is_refused(canary: CanaryWish, sentence: str) -> None:
+    with pytest.raises(CallerError, match=re.escape(sentence)):
+        wished(Wish(canary=canary))
+
+
+def test_a_retired_shadow_or_canary_is_refused() -> None:
+    models = MODELS | {"m2": replace(NEW, retired=True)}
+    for wish in (Wish(shadow_model_id="m2"), Wish(canary=CanaryWish("m2", 0.1))):
+        with pytest.raises(CallerError, match="m2 is retired: no recipe may name it"):
+            recipe_of(with_one(), SCOPE, wish, signed(), models, NOW)
+
+
+def test_what_a_wish_needs_to_know_of_models() -> None:
+    before = with_one(shadow_model_id="m3")
+    assert models_needed(before, SCOPE, Wish(canary=CanaryWish("m2", 0.1))) == ("m1", "m2", "m3")
+    assert models_needed(before, SCOPE, Wish(model_id="m3")) == ("m3",)
+    with pytest.raises(CallerError, match="has no recipe yet: name its model with --model"):
+        models_needed(History(), SCOPE, Wish(shadow_model_id="m3"))
