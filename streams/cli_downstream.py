@@ -1,4 +1,4 @@
-"""`lineside parts|statistics|sampler|locate`: what works on verdicts. Parse and delegate only."""
+"""`lineside parts|statistics|sampler|locate|shadow`: what works on verdicts. Parse and delegate only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli_options import Json, ReadyFile, announcer
+from streams.cli_options import Device, Json, PrecisionText, ReadyFile, announcer, parse_precision
 from streams.commands.options import ensure_data_dir, with_settings
 from streams.heap import stay_small
 from streams.settings import Settings
@@ -103,3 +103,30 @@ def locate(
     ensure_data_dir(settings)
     stay_small()
     asyncio.run(run_locate(settings, model, max_age, announcer("locating defects; Ctrl-C stops", ready_file)))
+
+
+@app.command()
+@with_settings()
+def shadow(
+    settings: Settings,
+    max_behind: Annotated[
+        float, typer.Option(min=0.1, help="Seconds: a frame that is older is left out, so that the newest are judged.")
+    ] = 5.0,
+    device: Device = "auto",
+    precision: PrecisionText = "auto",
+    ready_file: ReadyFile = None,
+) -> None:
+    """Judge the line's frames by the shadow models of its recipes too, until SIGTERM or Ctrl-C.
+
+    A shadow acts on nothing: both verdicts of each frame go to the topic `shadow`, and `lineside recipe compare` tells
+    what differs. It takes the processor time that the line leaves over, and leaves frames out where that is too little;
+    workers know nothing of it. On a GPU machine give it --device openvino:CPU, or run it elsewhere. Run more of them to
+    share the work. Example: `lineside recipe set … --shadow flange-42`, then `lineside shadow`.
+    """
+    from streams.commands.shadow import run_shadow
+    from streams.serving import WorkerOptions
+
+    ensure_data_dir(settings)
+    stay_small()
+    options = WorkerOptions(model_dirs=(), device=device, precision=parse_precision(precision))
+    asyncio.run(run_shadow(settings, options, max_behind, announcer("shadowing; Ctrl-C stops", ready_file)))

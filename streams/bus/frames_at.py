@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
@@ -32,6 +32,8 @@ PARTITIONS_S = 10.0  # how late an added partition may be seen
 FETCH_MAX_BYTES = 64 << 10  # a batch that is larger still comes whole; its neighbours need not
 
 R = TypeVar("R", bound=Event)
+Matches = Callable[[int, Any], bool]
+"""Whether a record is looked for, by its offset and what it says."""
 
 
 class RecordReader(Generic[R]):
@@ -71,8 +73,25 @@ class RecordReader(Generic[R]):
 
         OperatorError where the broker gives nothing in FETCH_TIMEOUT_S.
         """
-        found = await self._first(partition, offset, lambda _: True, 1)
+        found = await self._first(partition, offset, lambda at, record: True, 1)
         return found[1] if found and found[0] == offset else None
+
+    async def fetch_all(self, partition: int, offsets: Collection[int]) -> dict[int, R]:
+        """By offset, the records that are there, in one reading: for offsets that lie close together.
+
+        OperatorError as `fetch`.
+        """
+        found: dict[int, R] = {}
+        wanted = sorted(set(offsets))
+
+        def note(offset: int, record: R) -> bool:
+            if offset in wanted:
+                found[offset] = record
+            return offset >= wanted[-1]
+
+        if wanted:
+            await self._first(partition, wanted[0], note, wanted[-1] - wanted[0] + 1)
+        return found
 
     async def find(self, partition: int, since: datetime, matches: Callable[[R], bool], most: int) -> R | None:
         """The first of `most` records appended at or after `since` that matches; None where none does."""
@@ -84,7 +103,7 @@ class RecordReader(Generic[R]):
     ) -> tuple[int, R] | None:
         """As `find`, with the record's offset."""
         offsets = await self.offsets_at(since)
-        return await self._first(partition, offsets.get(partition, 0), matches, most)
+        return await self._first(partition, offsets.get(partition, 0), lambda at, record: matches(record), most)
 
     async def offsets_at(self, when: datetime) -> dict[int, int]:
         """By partition, the offset of the first record appended at or after `when`; the end where there is none yet."""
@@ -114,9 +133,7 @@ class RecordReader(Generic[R]):
             await self._ask_partitions()
         return partition in self._partitions
 
-    async def _first(
-        self, partition: int, offset: int, matches: Callable[[Any], bool], most: int
-    ) -> tuple[int, R] | None:
+    async def _first(self, partition: int, offset: int, matches: Matches, most: int) -> tuple[int, R] | None:
         """The first matching record of `most` from an offset on, and its own offset."""
         if not await self._has(partition):  # a stranger's number: Kafka would be waited for
             return None
@@ -135,7 +152,12 @@ class RecordReader(Generic[R]):
                 consumer.pause(at)  # else it would go on fetching
 
     async def _scan(
-        self, consumer: AIOKafkaConsumer, at: TopicPartition, offset: int, matches: Callable[[Any], bool], most: int
+        self,
+        consumer: AIOKafkaConsumer,
+        at: TopicPartition,
+        offset: int,
+        matches: Callable[[int, Any], bool],
+        most: int,
     ) -> tuple[int, R] | None:
         begin, end = (await consumer.beginning_offsets([at]))[at], (await consumer.end_offsets([at]))[at]
         if not begin <= offset < end:
@@ -146,7 +168,7 @@ class RecordReader(Generic[R]):
                 for message in messages:
                     record = self._decoded(message)
                     most -= 1
-                    if record is not None and matches(record):
+                    if record is not None and matches(message.offset, record):
                         return message.offset, record
                     if most <= 0:
                         return None

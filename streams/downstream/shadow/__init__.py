@@ -1,0 +1,1 @@
+"""What another model would have said of the frames that a line decides about."""
