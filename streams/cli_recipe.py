@@ -17,6 +17,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from streams.commands.recipe import Asked
+    from streams.commands.recipe_evidence import Terms
     from streams.recipes.wishes import CanaryWish
 
 app = typer.Typer()
@@ -35,6 +36,12 @@ When = Annotated[
     str | None, typer.Option("--from", help="When it begins: a time, or from now such as 30s or 2h. Default: 10s.")
 ]
 DryRun = Annotated[bool, typer.Option(help="Check and show it; publish nothing.")]
+OF_HELP = "The shadow model. Default: of the newest recipe."
+Since = Annotated[str, typer.Option(help="How far back pairs count, such as 24h or 7d.")]
+LeastPairs = Annotated[int, typer.Option(min=1, help="Frames that must have been compared.")]
+MostMore = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of frames that it alone may reject, unless they are known bad.")
+]
 Choice = TypeVar("Choice", Mode, Fallback)
 
 
@@ -168,6 +175,70 @@ def revert(
     from streams.recipes.history import Scope
 
     revert_recipe(settings, Scope(plant, line, sku), to, _asked(why, by, approved_by, when, dry_run, as_json))
+
+
+@recipe.command("compare")
+@with_settings()
+def compare(
+    settings: Settings,
+    plant: Plant,
+    line: Line,
+    sku: Sku = ANY_SKU,
+    model: Annotated[str | None, typer.Option(help=OF_HELP)] = None,
+    since: Since = "7d",
+    least_pairs: LeastPairs = 300,
+    most_more_rejects: MostMore = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Show what a shadow model said beside what was decided, and whether that is enough to put it in force.
+
+    Example: `lineside recipe compare --plant plant-1 --line line-1 --since 24h`.
+    """
+    from streams.commands.recipe_evidence import compare_shadow
+    from streams.recipes.history import Scope
+
+    compare_shadow(settings, Scope(plant, line, sku), _terms(since, model, least_pairs, most_more_rejects), as_json)
+
+
+@recipe.command("promote")
+@with_settings()
+def promote(
+    settings: Settings,
+    plant: Plant,
+    line: Line,
+    sku: Sku = ANY_SKU,
+    model: Annotated[str | None, typer.Option(help=OF_HELP)] = None,
+    since: Since = "7d",
+    least_pairs: LeastPairs = 300,
+    most_more_rejects: MostMore = 0.01,
+    anyway: Annotated[bool, typer.Option(help="Also where the comparison is not enough; --why says why.")] = False,
+    why: Why = "",
+    by: By = None,
+    approved_by: ApprovedBy = None,
+    when: When = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Put a shadow model in force, if what it said beside the line is enough; the comparison goes into the audit log.
+
+    Refused where it passes more bad parts than what is in force, where rejected frames would pass and nobody has
+    decided about them, or where it rejects many more. Example:
+    `lineside recipe promote --plant plant-1 --line line-1 --why "a week in the shadow"`.
+    """
+    from streams.commands.recipe_evidence import promote_shadow
+    from streams.recipes.history import Scope
+
+    terms = _terms(since, model, least_pairs, most_more_rejects)
+    promote_shadow(
+        settings, Scope(plant, line, sku), terms, anyway, _asked(why, by, approved_by, when, dry_run, as_json)
+    )
+
+
+def _terms(since: str, model: str | None, least_pairs: int, most_more_rejects: float) -> Terms:
+    from streams.commands.recipe_evidence import Terms
+    from streams.tail import parse_ago
+
+    return Terms(parse_ago("--since", since), model, least_pairs, most_more_rejects)
 
 
 def _asked(

@@ -34,6 +34,13 @@ OUTCOME_STYLES = {"OK": "green", "NG": "bold red", "UNSURE": "yellow", "ERROR": 
 _AS_THEY_ARE = frozenset({str, int, bool, type(None)})
 
 
+def parse_ago(option: str, text: str) -> timedelta:
+    """How long ago, such as `10m` or `7d`; CallerError for another form."""
+    if match := AGO.fullmatch(text):
+        return timedelta(seconds=int(match[1]) * SECONDS[match[2]])
+    raise CallerError(f"{option} needs a time ago such as 30m, 24h or 7d; came {text!r:.80}")
+
+
 def parse_start(text: str, now: datetime) -> Start:
     """What `--from` says: earliest, latest, offset, partition:offset, `10m` (ago) or ISO 8601 (local without zone)."""
     if text in ("earliest", "latest"):

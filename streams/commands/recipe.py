@@ -103,19 +103,19 @@ def set_recipe(settings: Settings, scope: Scope, wish: Wish, asked: Asked) -> No
     """Check a wish, audit it, publish it, and wait until it was read back."""
     found, book = asyncio.run(_read(settings))
     now, before = now_ms(), found.newest(scope)
-    signed = _signed(settings, asked, now)
-    models = _facts(settings, book, models_needed(found, scope, wish), before)
-    recipe = recipe_of(found, scope, wish, signed, models, now)
-    _publish(settings, recipe, before, "recipe.set", asked)
+    by = signed(settings, asked, now)
+    models = facts(settings, book, models_needed(found, scope, wish), before)
+    recipe = recipe_of(found, scope, wish, by, models, now)
+    publish_recipe(settings, recipe, before, "recipe.set", asked)
 
 
 def revert_recipe(settings: Settings, scope: Scope, version: int | None, asked: Asked) -> None:
     """A former version's content as a new version, if that can still be obeyed."""
     found, book = asyncio.run(_read(settings))
     now = now_ms()
-    recipe = reverted(found, scope, version, _signed(settings, asked, now), now)
-    check(recipe, _facts(settings, book, named_by(recipe), None), now)
-    _publish(settings, recipe, found.newest(scope), "recipe.revert", asked)
+    recipe = reverted(found, scope, version, signed(settings, asked, now), now)
+    check(recipe, facts(settings, book, named_by(recipe), None), now)
+    publish_recipe(settings, recipe, found.newest(scope), "recipe.revert", asked)
 
 
 def parse_when(text: str | None, now: datetime) -> datetime:
@@ -137,7 +137,7 @@ async def _read(settings: Settings) -> tuple[History, Book]:
     return await asyncio.gather(history(settings), released(settings))
 
 
-def _facts(settings: Settings, book: Book, names: Sequence[str], before: Recipe | None) -> Mapping[str, ModelFacts]:
+def facts(settings: Settings, book: Book, names: Sequence[str], before: Recipe | None) -> Mapping[str, ModelFacts]:
     """Of all models named. A former one that was never released, or is gone from here, says nothing."""
     shelf = Shelf(settings.model_store_dir)
     found = {name: facts_of(known_release(book, name), shelf) for name in names}
@@ -146,15 +146,24 @@ def _facts(settings: Settings, book: Book, names: Sequence[str], before: Recipe 
     return found
 
 
-def _signed(settings: Settings, asked: Asked, now: datetime) -> Signed:
-    signed = Signed(asked.by, asked.why, parse_when(asked.when, now), asked.approved_by)
-    approvals_lacking(signed, settings.recipe_approvals)
-    return signed
+def signed(settings: Settings, asked: Asked, now: datetime) -> Signed:
+    """Who stands behind it; CallerError where others must too."""
+    by = Signed(asked.by, asked.why, parse_when(asked.when, now), asked.approved_by)
+    approvals_lacking(by, settings.recipe_approvals)
+    return by
 
 
-def _publish(settings: Settings, recipe: Recipe, before: Recipe | None, action: str, asked: Asked) -> None:
+def publish_recipe(
+    settings: Settings,
+    recipe: Recipe,
+    before: Recipe | None,
+    action: str,
+    asked: Asked,
+    evidence: Mapping[str, Any] | None = None,
+) -> None:
+    """Publish it, unless it is tried only, and say what changes. `evidence` goes into the audit log."""
     if not asked.dry_run:
-        asyncio.run(publish(settings, recipe, before, action))
+        asyncio.run(publish(settings, recipe, before, action, evidence))
     if asked.as_json:
         print(json.dumps(plain(recipe) | {"published": not asked.dry_run}, indent=2))
         return

@@ -5,6 +5,7 @@ Place in the flow: under the recipe commands and the engineers' page. Decides no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -58,8 +59,12 @@ def facts_of(release: Release, shelf: Shelf) -> ModelFacts:
     )
 
 
-async def publish(settings: Settings, recipe: Recipe, before: Recipe | None, action: str) -> None:
+async def publish(
+    settings: Settings, recipe: Recipe, before: Recipe | None, action: str, evidence: Mapping[str, Any] | None = None
+) -> None:
     """The change in the audit log, then the recipe; returns when it was read back and will take effect.
+
+    `evidence`: figures that the change rests on, for the audit log.
 
     OperatorError where it won't: it came to the broker too late, or another recipe of the line came in between.
     """
@@ -72,7 +77,8 @@ async def publish(settings: Settings, recipe: Recipe, before: Recipe | None, act
             str(scope_of(recipe)),
             before={name: _plain(old) for name, old, _ in changes} if before else None,
             after={name: _plain(new) for name, _, new in changes}
-            | {"version": recipe.version, "effective_at": recipe.effective_at, "approved_by": list(recipe.approved_by)},
+            | {"version": recipe.version, "effective_at": recipe.effective_at, "approved_by": list(recipe.approved_by)}
+            | ({"evidence": evidence} if evidence else {}),
             reason=recipe.reason,
         )
         key = f"{recipe.plant}/{recipe.line}/{recipe.sku}".encode()

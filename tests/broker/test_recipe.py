@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid5
 
 import pytest
 
-from schemas.records import AuditEntry, Recipe
+from schemas.records import AuditEntry, Outcome, Reason, Recipe, ShadowCompared
+from streams.bus.publisher import Publisher
+from streams.bus.registry_client import codec_for
 from streams.errors import CallerError, OperatorError
+from streams.inspection.decide import Judgement
 from streams.recipes import publishing
 from streams.recipes.history import History
+from streams.topics import SHADOW
 from tests.broker.test_models import Line, records
-from tests.builders import recipe
+from tests.builders import NAMESPACE, frame, recipe, verdict
 from tests.models_fixture import TINY_CLASSES, tiny_artifact
 from tests.released import release
 
@@ -126,3 +132,60 @@ def test_one_that_reaches_the_broker_too_late_is_told_so(line: Line) -> None:
         OperatorError, match=r"the broker had it -?\d+\.\d s before it should begin, by the broker's clock"
     ):
         asyncio.run(publishing.publish(line.settings, recipe(version=1, effective_at=effective_at), None, "recipe.set"))
+
+
+def pairs_of(at: datetime, labels: str, said: str) -> list[ShadowCompared]:
+    """What m1 passed as OK and m2 said, of parts whose labels are known (g, d) or not (-): a character each."""
+    found = []
+    for number, (label, outcome) in enumerate(zip(labels, said, strict=True)):
+        shot = frame(number, label={"g": "good", "d": DEFECTS[0]}.get(label))
+        known = {"recipe": recipe(model_id="m1"), "decided_at": at}
+        live = verdict(shot, Judgement(Outcome.OK, Reason.SCORE), number, **known)
+        live = replace(live, source_timestamp=at, recipe_version=1)
+        other = {"run": "shadow:m2", "model_id": "m2", "outcome": Outcome.NG if outcome == "N" else Outcome.OK}
+        shadow = replace(live, verdict_id=uuid5(NAMESPACE, f"shadow {number}"), **other)  # type: ignore[arg-type]
+        found.append(ShadowCompared(live=live, shadow=shadow, compared_at=at))
+    return found
+
+
+def test_a_shadow_is_put_in_force_by_what_it_showed_and_not_without(line: Line) -> None:
+    first = changed(line, "set", "--model", "m1", "--shadow", "m2", "--why", "first")
+    assert (first["shadow_model_id"], first["canary"]) == ("m2", None)
+    assert "has no shadow" in line.refuses(
+        CallerError, "recipe", "compare", "--plant", "p1", "--line", "l1", "--sku", "B"
+    )
+    at = datetime.fromisoformat(first["effective_at"])
+    asyncio.run(shadowed(line, pairs_of(at, "ggggdd--", "OOOONNON")))
+    asked = [*L1, "--least-pairs", 8, "--most-more-rejects", 0.2]
+    found = line.says("recipe", "compare", *asked)
+    assert (found["pairs"], found["known"], found["matrix"]) == (8, 6, {"OK>NG": 3, "OK>OK": 5})
+    assert (found["escapes"]["live_only"], found["more_rejected"], found["lacking"]) == (2, 1, [])
+    assert "Enough to put it in force" in line.run("recipe", "compare", *asked).stdout
+    said = line.refuses(CallerError, "recipe", "promote", *L1, "--why", "good")
+    assert "m2 is not put in force: 8 frames were compared, 300 are needed" in said
+
+    promoted = line.says("recipe", "promote", *asked, "--why", "a week beside it", "--by", "ana", "--from", "9s")
+    assert (promoted["version"], promoted["model_id"], promoted["shadow_model_id"]) == (2, "m2", None)
+    entry = [e for e in records(line, "audit", AuditEntry) if e.action == "recipe.promote"][-1]
+    assert json.loads(entry.after or "")["evidence"]["pairs"] == 8
+    anyway = line.says("recipe", "set", "--model", "m1", "--shadow", "m2", "--why", "back", *L1, "--by", "ana")
+    assert anyway["version"] == 3
+    forced = line.says("recipe", "promote", *L1, "--anyway", "--why", "I know it", "--by", "ana")
+    assert (forced["version"], forced["model_id"]) == (4, "m2")
+
+
+def test_a_canary_comes_from_the_command_line_and_is_taken_back_by_it(line: Line) -> None:
+    changed(line, "set", "--model", "m1", "--why", "first")
+    made = changed(
+        line, "set", "--canary", "m2", "--canary-share", 0.2, "--canary-threshold", f"{DEFECTS[0]}=0.9", "--why", "try"
+    )
+    assert (made["canary"]["model_id"], made["canary"]["share"]) == ("m2", 0.2)
+    assert made["canary"]["thresholds"][DEFECTS[0]] == 0.9
+    assert "m2 for 20 % of the parts" in line.run("recipe", "diff", 1, 2, *L1).stdout
+    assert changed(line, "set", "--canary", "none", "--why", "enough")["canary"] is None
+
+
+async def shadowed(line: Line, pairs: list[ShadowCompared]) -> None:
+    async with Publisher(line.settings.bootstrap, line.settings.topic_prefix, codec_for(line.settings)) as publisher:
+        for pair in pairs:
+            await (await publisher.send(SHADOW, pair, key=b"p1/l1/s1", partition=0))
