@@ -1,4 +1,4 @@
-"""`lineside parts|statistics|sampler|locate|shadow`: what works on verdicts. Parse and delegate only."""
+"""`lineside parts|statistics|sampler|locate|shadow|guard`: what works on verdicts. Parse and delegate only."""
 
 from __future__ import annotations
 
@@ -130,3 +130,25 @@ def shadow(
     stay_small()
     options = WorkerOptions(model_dirs=(), device=device, precision=parse_precision(precision))
     asyncio.run(run_shadow(settings, options, max_behind, announcer("shadowing; Ctrl-C stops", ready_file)))
+
+
+@app.command()
+@with_settings()
+def guard(
+    settings: Settings,
+    since: Annotated[str, typer.Option(help="How far back verdicts are read at the start, such as 24h.")] = "24h",
+    ready_file: ReadyFile = None,
+) -> None:
+    """Take models that are new on a line back where they do badly, until SIGTERM or Ctrl-C.
+
+    A canary is compared with the model beside it, a model newly in force, for its first 2,000 frames, with the one
+    before it: frames rejected, unsure, and not judged, looked at after 50, 100, 200 … frames. Where it is worse beyond
+    chance, a recipe without it is published (author: guard, with the figures as its reason) and an alarm raised. Run
+    one for an installation. Example: `lineside guard`.
+    """
+    from streams.commands.guard import run_guard
+    from streams.tail import parse_ago
+
+    ensure_data_dir(settings)
+    stay_small()
+    asyncio.run(run_guard(settings, parse_ago("--since", since), announcer("guarding; Ctrl-C stops", ready_file)))
