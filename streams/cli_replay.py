@@ -38,7 +38,8 @@ def replay(
         Path | None, typer.Option("--set", help="A saved set: Parquet, CSV or text with frame_id or part_id.")
     ] = None,
     model: Annotated[
-        list[Path] | None, typer.Option("--model", help="Directory of the model that judges; given again: by recipe.")
+        list[Path] | None,
+        typer.Option("--model", help="Directory of the model that judges; again: by recipe. Default: as in force."),
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="as-of (in force then), model (its own limits), or a JSON file with thresholds.")
@@ -68,7 +69,7 @@ def replay(
     The range is read from the topic and the archive as one history, up to what lies there now; verdicts go to
     replay.<run>.verdicts with simulated=true. It opens with the coverage: which frames and pictures are still to be
     had. Killed or stopped it is gone on with by --resume. Examples:
-    `lineside replay --from 8h --line L1 --model models/candidate`,
+    `lineside replay --from 8h --line L1 --model models/candidate`, `lineside replay --from 8h` (as it was decided),
     `lineside replay --from 2026-03-01T06:00Z --to 2026-03-01T14:00Z --model models/c --recipe model --run trial-7`,
     `lineside replay --set suspects.parquet --model models/candidate --dry-run`.
     """

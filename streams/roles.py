@@ -146,7 +146,7 @@ ROLES: Mapping[str, Role] = {
         Role(
             "replayer",
             "lineside replay, compare, whatif",
-            reads=(FRAMES, VERDICTS, RECIPES, OUTCOMES, SAMPLES),
+            reads=(FRAMES, VERDICTS, RECIPES, MODELS, OUTCOMES, SAMPLES),
             replays="makes",
         ),
         Role(

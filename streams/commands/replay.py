@@ -5,24 +5,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from schemas.records import Precision
 from streams.bus.admin import require_topics
 from streams.bus.offsets import end_offsets
+from streams.commands.models import known_release
+from streams.commands.models import read as released
 from streams.commands.replay_report import show_coverage, show_done
 from streams.commands.replay_workers import Workers
 from streams.commands.ui import Ui
 from streams.commands.yielding import yield_to_the_line
 from streams.errors import CallerError
 from streams.inspection.engine_room import ServingModel
+from streams.inspection.recipes import models_of
+from streams.registry.shelf import Shelf
 from streams.replay.coverage import coverage, readable
 from streams.replay.planning import Range
-from streams.replay.prepare import Planned, check_recipes, described, make_topic, plan, recipes_for
-from streams.replay.recipes_of import limits_of
+from streams.replay.prepare import (
+    Planned,
+    check_recipes,
+    described,
+    ever_in_force,
+    make_topic,
+    plan,
+    recipe_book,
+    recipes_for,
+)
+from streams.replay.recipes_of import AS_OF, limits_of
 from streams.replay.run_folder import RunFolder
 from streams.replay.runs import folder_of, verdicts_of
 from streams.replay.selection import Selection, check_run, default_run
@@ -59,14 +74,17 @@ async def start_replay(settings: Settings, options: ReplayOptions) -> bool:
     """Plan a run, or find the same one, and work on it; True where it is done."""
     if options.run is not None:
         check_run(options.run)  # first: a name that must not be is refused before anything is loaded
-    if not options.model_dirs:
-        raise CallerError("a replay needs --model DIR, the model that is to judge; it may be given again")
-    ui = Ui()
+    ui, planned = Ui(), None
     if options.yields:
         yield_to_the_line()
     worker = WorkerOptions(options.model_dirs, device=options.device, precision=options.precision)
-    artifacts = await asyncio.to_thread(load_artifacts, worker)
+    artifacts = await asyncio.to_thread(load_artifacts, worker)  # a wrong directory is told before anything is reached
     await require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s)
+    if not options.model_dirs:
+        planned = await _planned(settings, options.selection, ui)
+        options = replace(options, model_dirs=await _released_then(settings, options, planned.frames))
+        worker = replace(worker, model_dirs=options.model_dirs)
+        artifacts = await asyncio.to_thread(load_artifacts, worker)
     run = options.run or default_run(artifacts[0].model_id, datetime.now(UTC))
     folder, asked = folder_of(settings, run), _asked(options, [a.sha256 for a in artifacts])
     if folder.exists:
@@ -75,7 +93,7 @@ async def start_replay(settings: Settings, options: ReplayOptions) -> bool:
         return await resume(settings, run, options)
     models = await asyncio.to_thread(open_models, settings, worker, artifacts)
     recipes = await recipes_for(settings, options.recipe, options.default_recipe, models)
-    planned = await _planned(settings, options.selection, ui)
+    planned = planned or await _planned(settings, options.selection, ui)
     judging = check_recipes(recipes, models, planned.frames)
     show_coverage(planned, described(options.selection), options.dry_run and options.as_json)
     if options.dry_run:
@@ -84,6 +102,19 @@ async def start_replay(settings: Settings, options: ReplayOptions) -> bool:
     folder.begin(_info(run, options, asked, models, planned) | {"limits": limits_of(judging)}, planned.frames)
     ui.say(f"Run {run}; if it ends early, go on with `lineside replay --resume {run}`")
     return await _work(settings, folder, models, options, ui)
+
+
+async def _released_then(settings: Settings, options: ReplayOptions, frames: pa.Table) -> list[Path]:
+    """Where the released models lie by which these frames were judged; CallerError where that can't be told."""
+    if options.recipe != AS_OF:
+        raise CallerError("with --recipe a replay needs --model DIR, the model that is to judge")
+    shelf, book = Shelf(settings.model_store_dir), await released(settings)
+    names = [name for recipe in ever_in_force(await recipe_book(settings, None), frames) for name in models_of(recipe)]
+    if not names:
+        raise CallerError("no recipe was in force for these frames: give the model that is to judge with --model DIR")
+    if missing := sorted({name for name in names if book.get(name) is None}):
+        raise CallerError(f"{', '.join(missing)} was never released: give its directory, and all others, with --model")
+    return [shelf.place(known_release(book, name).first.uri) for name in dict.fromkeys(names)]
 
 
 async def resume(settings: Settings, run: str, options: ReplayOptions) -> bool:

@@ -116,11 +116,7 @@ def check_recipes(recipes: ReplayRecipes, models: Sequence[ServingModel], frames
         one = [r for r in (recipes.given, recipes.own) if r][:1]
         check_fit(models[0].roles, models[0].model_id, one)
         return one
-    found: list[Recipe] = []
-    scopes = frames.group_by(["plant", "line", "sku"]).aggregate([("appended_at", "min"), ("appended_at", "max")])
-    for scope in scopes.to_pylist():
-        span = (scope["appended_at_min"], scope["appended_at_max"])
-        found += recipes.book.ever_in_force(scope["plant"], scope["line"], scope["sku"], *span)
+    found = ever_in_force(recipes.book, frames)
     if frames.num_rows and not found:
         raise CallerError(
             "no recipe was in force for any frame of this range: with --default-recipe the model's own limits judge, "
@@ -136,6 +132,16 @@ def check_recipes(recipes: ReplayRecipes, models: Sequence[ServingModel], frames
                 "directory with --model too, or one --model alone, which then judges every frame"
             )
         check_fit(roles[model_id], model_id, [recipe])
+    return found
+
+
+def ever_in_force(book: RecipeBook, frames: pa.Table) -> list[Recipe]:
+    """The recipes that were in force for some of these frames (`coverage.FRAMES`)."""
+    found: list[Recipe] = []
+    scopes = frames.group_by(["plant", "line", "sku"]).aggregate([("appended_at", "min"), ("appended_at", "max")])
+    for scope in scopes.to_pylist():
+        span = (scope["appended_at_min"], scope["appended_at_max"])
+        found += book.ever_in_force(scope["plant"], scope["line"], scope["sku"], *span)
     return found
 
 

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from schemas.records import AlarmKind, AlarmRaised, FrameCaptured, Severity, VerdictIssued
-from streams.bus.subscriber import subscribe
+from streams.bus.subscriber import Subscription, subscribe
 from streams.commands.models import publish as publish_model
+from streams.commands.replay import ReplayOptions, start_replay
 from streams.recipes import publishing
+from streams.replay.selection import Selection
+from streams.replay.topics import replay_topic
 from streams.serving import WorkerOptions, released_models
 from streams.settings import Settings
 from tests.broker.running import prepared, publish, running_worker, until_lag_is_zero
@@ -60,6 +63,17 @@ async def test_each_frame_is_judged_by_the_model_in_force_when_it_was_appended_a
     assert [v.model_id for v in verdicts] == [found and found.model_id for found in expected]
     assert {v.recipe_version for v in verdicts} == {None, 1, 2, 3}
     assert [v for v in verdicts if not v.deadline_met] == []
+
+    again = replace(settings, data_dir=tmp_path / "elsewhere", model_store=str(settings.model_store_dir))
+    (tmp_path / "elsewhere").mkdir()
+    assert await start_replay(again, ReplayOptions(selection=Selection(), run="as-it-was", yields=False))
+    topic = replay_topic("as-it-was")
+    replayed = [
+        received.record
+        async for received in Subscription[VerdictIssued](topic, "earliest", settings=settings, follow=False)
+    ]
+    live = {v.frame_id: (v.recipe_version, v.outcome) for v in verdicts if v.recipe_version}
+    assert {v.frame_id: (v.recipe_version, v.outcome) for v in replayed if v.recipe_version} == live
 
 
 async def test_a_release_that_cannot_be_loaded_raises_an_alarm_and_the_old_model_goes_on(
