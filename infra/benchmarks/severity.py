@@ -2,8 +2,8 @@
 
     .venv/bin/python infra/benchmarks/severity.py [--minutes 10] [--parts 4000] [--held-out 2000] [--seed 0] [--json]
 
-Trains a ResNet-18 that looks at tiles, from scratch, on drawn parts with marked defects of severity 0.15 to 1, chooses
-the threshold that rejects at most 0.25 % of good validation parts, and judges parts of seeds that were never drawn
+Trains a ResNet-18 that looks at tiles, from scratch or from another one (`--start`), on drawn parts with marked defects of severity 0.15 to 1, chooses
+the threshold that rejects at most `--overkill` of good validation parts, and judges parts of seeds that were never drawn
 before, half of them with a defect of any severity. Severity 0 lies in the texture's own noise, 1 is plain to see.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from rich.progress import track
 from tiles import marked
 
-from models.artifact import Artifact, save_artifact
+from models.artifact import Artifact, load_artifact, save_artifact
 from models.calibrate import OverkillRule
 from models.dataset import Example, Split, load
 from models.engines import open_engine
@@ -37,7 +37,6 @@ from streams.capture.synthetic import SyntheticOptions, take
 
 SKUS = ("flange-40", "plate-12", "bracket-7")
 TRAINED, HELD_OUT = 20_000_000, 30_000_000  # far from each other and from every camera's seeds
-OVERKILL = 0.0025
 BINS = 10
 OTHERS: dict[int, Split] = dict.fromkeys(range(31, 39), "validation") | {39: "test"}  # of each forty pairs of parts
 LOOK = SyntheticOptions()
@@ -100,8 +99,8 @@ def trained(options: argparse.Namespace) -> Artifact:
         practice=0,
         epochs=options.epochs,
         batch=32,
-        trunk_rate=1e-3,
-        head_rate=3e-3,
+        trunk_rate=options.rate,
+        head_rate=3 * options.rate,
         budget_s=60 * options.minutes,
         average=0.998,
         balance="oversample",
@@ -122,10 +121,11 @@ def trained(options: argparse.Namespace) -> Artifact:
                 flush=True,
             )
 
-    artifact = train(drawn, spec, told)
+    start = load_artifact(options.start).weights if options.start else None
+    artifact = train(drawn, spec, told, start=start)
     validation = [example for example in drawn if example.split == "validation"]
     scores, labels = scored(artifact, validation)
-    plan = Plan(rule=OverkillRule(OVERKILL), prevalence=0.5, reviewed=0.0)
+    plan = Plan(rule=OverkillRule(options.overkill), prevalence=0.5, reviewed=0.0)
     return recalibrate(artifact, scores, labels, plan, datetime.now(UTC)).artifact
 
 
@@ -147,6 +147,13 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=2_000, help="to judge")
     parser.add_argument("--tile", type=int, default=160, help="pixels of a picture of 640 x 480")
     parser.add_argument("--input", type=int, default=128, help="pixels of the network's input, which a tile becomes")
+    parser.add_argument("--start", type=Path, help="directory of a model to begin with")
+    parser.add_argument(
+        "--rate", type=float, default=1e-3, help="peak learning rate of the trunk; the head's is thrice"
+    )
+    parser.add_argument(
+        "--overkill", type=float, default=0.0025, help="share of good validation parts to reject at most"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of drawn parts and weights")
     parser.add_argument("--out", type=Path, help="directory to keep the model in")
     parser.add_argument("--json", action="store_true")
