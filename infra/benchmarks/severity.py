@@ -2,9 +2,10 @@
 
     .venv/bin/python infra/benchmarks/severity.py [--minutes 10] [--parts 4000] [--held-out 2000] [--seed 0] [--json]
 
-Trains a ResNet-18 that looks at tiles, from scratch or from another one (`--start`), on drawn parts with marked defects of severity 0.15 to 1, chooses
-the threshold that rejects at most `--overkill` of good validation parts, and judges parts of seeds that were never drawn
-before, half of them with a defect of any severity. Severity 0 lies in the texture's own noise, 1 is plain to see.
+Trains a ResNet-18 that looks at tiles, from scratch or from another one (`--start`), on drawn parts with marked defects
+of severity 0.15 to 1, chooses the threshold that rejects at most `--overkill` of good validation parts, and judges
+parts of seeds that were never drawn before, half of them with a defect of any severity. Severity 0 lies in the
+texture's own noise, 1 is plain to see.
 """
 
 from __future__ import annotations
