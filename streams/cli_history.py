@@ -62,11 +62,12 @@ def query(
     out: Annotated[Path | None, typer.Option(help="Write the answer to this .csv or .parquet file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a row on stdout.")] = False,
 ) -> None:
-    """Ask the history in SQL: views verdicts, defects, parts, outcomes, frames, pictures.
+    """Ask the history in SQL: views verdicts, defects, parts, outcomes, frames, pictures, changeovers.
 
     Filters by plant, line and day (a DATE) skip whole files; times are UTC; lists and maps are JSON text; `offset` is
     written "offset". Examples:
     `lineside query "SELECT outcome, count(*) FROM verdicts WHERE line = 'L1' AND day = '2026-03-01' GROUP BY ALL"`,
+    `lineside query "SELECT * FROM changeovers ORDER BY first_at"` (since when which recipe and model judge),
     `lineside query "SELECT frame_id FROM verdicts WHERE outcome = 'UNSURE'" --out unsure.parquet`.
     """
     from streams.commands.history import QueryOptions

@@ -55,8 +55,9 @@ def _merge(catalogue: Catalogue, files: list[ArchiveFile]) -> None:
             db.execute(f"SET temp_directory = {quoted(str(catalogue.folder / '.tmp'))}")
             db.execute("SET TimeZone = 'UTC'")
             db.execute(
-                f"COPY (SELECT * FROM read_parquet([{listed}], hive_partitioning = false) ORDER BY {order}) "
-                f"TO {quoted(str(unfinished))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+                f"COPY (SELECT * FROM read_parquet([{listed}], hive_partitioning = false, union_by_name = true) "
+                f"ORDER BY {order}) TO {quoted(str(unfinished))} "
+                f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
             )
     except duckdb.Error as error:
         unfinished.unlink(missing_ok=True)

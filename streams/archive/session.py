@@ -22,7 +22,16 @@ NO_DOWNLOADS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
-VIEWS = (*TABLES, PICTURES)
+CHANGEOVERS = "changeovers"
+VIEWS = (*TABLES, PICTURES, CHANGEOVERS)
+MADE_OF = {CHANGEOVERS: frozenset({"verdicts"})}
+"""Views that are questions to others."""
+_CHANGEOVERS = (
+    "CREATE VIEW changeovers AS SELECT plant, line, sku, recipe_version, model_id, model_sha256, "
+    "min(source_timestamp) AS first_at, max(source_timestamp) AS last_at, "
+    "arg_min(verdict_id, source_timestamp) AS first_verdict_id, count(*) AS frames, min(day) AS day "
+    "FROM verdicts WHERE recipe_version IS NOT NULL AND model_sha256 IS NOT NULL GROUP BY ALL"
+)
 _PICTURE_COLUMNS = "kept_for, inclusion_probability, picture_ref, picture_sha256, picture_bytes"
 
 
@@ -42,7 +51,9 @@ def connect(
     recent: Mapping[str, pa.Table] | None = None,
     narrow: Narrow = Narrow(),
 ) -> duckdb.DuckDBPyConnection:
-    """A connection with the views verdicts, defects, parts, outcomes, frames and pictures. Close it.
+    """A connection with the views verdicts, defects, parts, outcomes, frames, pictures and changeovers. Close it.
+
+    `changeovers` tells when each line and SKU was first and last judged by a recipe's version and a model.
 
     Copies of events are left out. `frames` tells also what is kept of a frame's picture: where both a share and a
     correction keep it, the share's row, whose probability is known.
@@ -58,6 +69,7 @@ def connect(
         'PARTITION BY partition, "offset" ORDER BY inclusion_probability IS NULL) = 1) p '
         'ON f.plant = p.plant AND f.line = p.line AND f.partition = p.partition AND f."offset" = p."offset"'
     )
+    db.execute(_CHANGEOVERS)
     if archive is not None:
         folder = str(archive.folder.resolve())
         db.execute(f"SET allowed_directories = [{quoted(folder)}]")
@@ -74,18 +86,20 @@ def _view(
     recent: pa.Table | None,
     narrow: Narrow,
 ) -> None:
-    parts, columns = [], ", ".join(f'"{field.name}"' for field in schema)
+    columns = ", ".join(f'"{field.name}"' for field in schema)
+    day = "appended_at::DATE" if "appended_at" in schema.names else "NULL::DATE"
+    source = f"SELECT *, {day} AS day FROM recent_{name}"
     if archive is not None and (paths := _paths(archive, name, narrow)):
         listed = ", ".join(quoted(str(path)) for path in paths)
         # Both typed: a line named 1 stays text, and filters by plant, line and day skip files.
         types = "hive_types = {'plant': VARCHAR, 'line': VARCHAR, 'day': DATE}"
-        parts.append(f"SELECT {columns}, day FROM read_parquet([{listed}], hive_partitioning = true, {types})")
+        options = f"hive_partitioning = true, union_by_name = true, {types}"
+        # By name: files of an earlier version lack the columns that came later, which are empty then.
+        source = f"SELECT * FROM read_parquet([{listed}], {options}) UNION ALL BY NAME {source}"
     db.register(f"recent_{name}", recent if recent is not None else schema.empty_table())
-    day = "appended_at::DATE" if "appended_at" in schema.names else "NULL::DATE"
-    parts.append(f"SELECT {columns}, {day} AS day FROM recent_{name}")
     where = " WHERE is_copy IS NOT TRUE" if "is_copy" in schema.names else ""
     view = "frames_alone" if name == "frames" else name
-    db.execute(f"CREATE VIEW {view} AS SELECT * FROM ({' UNION ALL '.join(parts)}){where}")  # ours
+    db.execute(f"CREATE VIEW {view} AS SELECT {columns}, day FROM ({source}){where}")  # ours
 
 
 def _paths(archive: Catalogue, name: str, narrow: Narrow) -> list[Path]:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from streams.archive.catalogue import where_there
 from streams.archive.part import QUERIES, Step, in_order, is_about, step_of_event, step_of_row
 from streams.archive.recent import recent
-from streams.archive.session import VIEWS, Narrow, ask, connect
+from streams.archive.session import MADE_OF, VIEWS, Narrow, ask, connect
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Subscription
 from streams.commands.ui import Ui
@@ -64,8 +64,9 @@ def query(settings: Settings, options: QueryOptions) -> None:
 def _named(sql: str) -> set[str]:
     """The views that SQL names; all of them where that can't be told."""
     with contextlib.suppress(duckdb.Error):
-        return set(duckdb.get_table_names(sql)) & set(VIEWS)
-    return set(VIEWS)
+        named = set(duckdb.get_table_names(sql)) & set(VIEWS)
+        return named.union(*(MADE_OF.get(name, ()) for name in named)) - MADE_OF.keys()
+    return set(VIEWS) - MADE_OF.keys()
 
 
 @contextlib.contextmanager

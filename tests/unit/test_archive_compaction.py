@@ -118,3 +118,23 @@ def test_a_merge_that_ends_halfway_leaves_the_old_files_in_force(
     assert remove_remains(catalogue, time.time(), grace_s=0.0) == 1
     assert compact_closed_days(catalogue) == 4
     assert rows(catalogue) == before
+
+
+def test_files_of_an_earlier_version_are_read_and_merged_with_what_they_lack_left_empty(tmp_path: Path) -> None:
+    with Catalogue(tmp_path / "old", writing=True) as opened:
+        archived(opened, 1)
+        for file in opened.files("parts")[::2]:  # as written before `detail` was thought of
+            table = pq.read_table(opened.folder / file.path, partitioning=None)
+            pq.write_table(table.drop_columns(["detail"]), opened.folder / file.path)
+        asked = "SELECT count(*), count(detail), count(DISTINCT day) FROM parts WHERE plant = 'p1'"
+        count = PERIODS_A_DAY * len(LINES) * 3
+        with connect(opened) as db:
+            assert db.execute(asked).fetchone() == (count, count / 2, 1)
+        assert compact_closed_days(opened) == len(LINES)
+        with connect(opened) as db:
+            assert db.execute(asked).fetchone() == (count, count / 2, 1)
+        for file in opened.files("parts"):
+            table = pq.read_table(opened.folder / file.path, partitioning=None)
+            pq.write_table(table.drop_columns(["detail"]), opened.folder / file.path)
+        with connect(opened) as db:
+            assert db.execute(asked).fetchone() == (count, 0, 1), "no file has it"
