@@ -50,7 +50,7 @@ from streams.serving import WorkerOptions, load_artifacts, open_models, own_reci
 from streams.settings import Settings
 from streams.stopping import stop_on_signals
 from streams.store import FrameStore
-from streams.topics import DEADLETTERS, DEFECTS, FRAMES, RECIPES, VERDICTS, topic_specs
+from streams.topics import DEADLETTERS, DEFECTS, RECIPES, VERDICTS, frames_topic, inspection_group, topic_specs
 
 log = logging.getLogger(__name__)
 LAG_INTERVAL_S = 1.0
@@ -82,8 +82,8 @@ class InspectionWorker:
         self._publisher = Publisher(settings.bootstrap, prefix, codec)
         self._tail = VerdictTail(settings.bootstrap, prefix + VERDICTS.name, codec)
         self._letters = TopicTail(settings.bootstrap, prefix + DEADLETTERS.name, DeadLetter, codec)
-        self._frames = Landmarks(settings.bootstrap, prefix + FRAMES.name)
-        self._standing = Standing(prefix + FRAMES.name, self._frames, self._tail, self._letters, self.metrics)
+        self._frames = Landmarks(settings.bootstrap, frames_topic(settings))
+        self._standing = Standing(frames_topic(settings), self._frames, self._tail, self._letters, self.metrics)
         self._gaps: dict[int, tuple[int, int]] = {}  # offsets that did not come, by partition
         threads = settings.decode_threads or os.cpu_count() or 1
         self._pool = DecodePool(threads)
@@ -105,11 +105,11 @@ class InspectionWorker:
         self.inspection = Inspection(
             inspector, self._tail.published, sender, budget, self.metrics, self._end_acquitted, self._note_gap
         )
-        self._faust = faust_app(settings, "inspection")
+        self._faust = faust_app(settings, inspection_group(settings.pool))
         self._faust.starts = self._starts
         needs = [prefix + topic.name for topic in (VERDICTS, DEFECTS, DEADLETTERS)]
         self._holding = Holding(self._faust, settings.bootstrap, needs, self.metrics.held.set)
-        attach(self._faust, prefix + FRAMES.name, self.inspection.accept)
+        attach(self._faust, frames_topic(settings), self.inspection.accept)
         self._unread = 0
         self._waiting = False
         self._beat = time.monotonic()
@@ -248,7 +248,7 @@ class InspectionWorker:
 def _quarantine(settings: Settings, alone: Alone | None, models: Sequence[ServingModel]) -> Quarantine:
     if alone is None:
         return Quarantine()
-    folder = settings.data_dir / "inspection" / f"{settings.topic_prefix}{FRAMES.name}"
+    folder = settings.data_dir / "inspection" / frames_topic(settings)
     return Quarantine(folder, {model.model_id: alone.room(model) for model in models})
 
 

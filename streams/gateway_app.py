@@ -24,7 +24,7 @@ from streams.capture.session import STOP_S
 from streams.capture.source import Source
 from streams.pausing import gateway_gate
 from streams.settings import Settings
-from streams.topics import Topic, topic_specs
+from streams.topics import Topic, own, topic_specs
 
 PROBE_S = 2.0  # a gateway looks so long for its broker, then frames go to the spool meanwhile
 
@@ -32,8 +32,9 @@ PROBE_S = 2.0  # a gateway looks so long for its broker, then frames go to the s
 class GatedLink:
     """A producer behind its gate: `capture.session.Link`."""
 
-    def __init__(self, publisher: Publisher, gate: LeasedGate, stack: AsyncExitStack) -> None:
-        """`stack` ends publisher and gate."""
+    def __init__(self, settings: Settings, publisher: Publisher, gate: LeasedGate, stack: AsyncExitStack) -> None:
+        """`stack` ends publisher and gate. Frames go to those of this gateway's pool."""
+        self._settings = settings
         self._publisher = publisher
         self._gate = gate
         self._stack = stack
@@ -46,7 +47,7 @@ class GatedLink:
         self, topic: Topic, record: Event, *, key: bytes, partition: int | None = None
     ) -> asyncio.Future[Delivery]:
         async with self._gate.passing():
-            return await self._publisher.send(topic, record, key=key, partition=partition)
+            return await self._publisher.send(own(topic, self._settings), record, key=key, partition=partition)
 
     async def stop(self, timeout_s: float = STOP_S) -> None:
         async with self._stack:
@@ -70,7 +71,7 @@ async def connect(settings: Settings, codec: Codec) -> GatedLink:
         gate = await stack.enter_async_context(gateway_gate(settings, publisher, codec))
         async with gate.passing():
             pass
-        return GatedLink(publisher, gate, stack.pop_all())
+        return GatedLink(settings, publisher, gate, stack.pop_all())
 
 
 async def run_gateway(settings: Settings, source: Source, progress: Progress, with_metrics: bool = False) -> Counts:

@@ -6,7 +6,7 @@ many partitions as `frames`, and only while it grows may one have more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from streams.errors import CallerError
@@ -52,25 +52,29 @@ def advice(counts: Mapping[str, int], configured: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A growth to `target`: which topics must grow. Frames come last, and only they need gateways to pause."""
+    """A growth to `target`: which topics must grow, with what they have. Frames come last; they need a pause."""
 
     target: int
     derived: Mapping[str, int]
-    frames: int | None  # present count; None where it has the target already
-    behind: int | None  # frames had more than this count, which derived topics had, before anybody asked
+    frames: Mapping[str, int]  # of every pool
+    behind: int | None  # some frames had more than this count, which derived topics had, before anybody asked
 
 
-def plan(counts: Mapping[str, int], frames: str, target: int) -> Plan:
-    """CallerError for a target below what is there, or a topic that is missing (count 0)."""
+def plan(counts: Mapping[str, int], frames: Collection[str], target: int) -> Plan:
+    """`frames`: which of them hold frames.
+
+    CallerError for a target below what is there, or a topic that is missing (count 0).
+    """
     if missing := [name for name, count in counts.items() if not count]:
         raise CallerError(f"there is no topic {missing[0]}; create it with `lineside topics --create`, then grow")
     if target < (most := max(counts.values())):
         name = max(counts, key=counts.__getitem__)
         raise CallerError(f"{name} has {most} partitions and Kafka takes none away; came --grow {target}")
-    fewest = min(count for name, count in counts.items() if name != frames)
+    fewest = min(count for name, count in counts.items() if name not in frames)
+    short = {name: count for name, count in counts.items() if count < target}
     return Plan(
         target,
-        {name: count for name, count in counts.items() if count < target and name != frames},
-        counts[frames] if counts[frames] < target else None,
-        fewest if counts[frames] > fewest else None,
+        {name: count for name, count in short.items() if name not in frames},
+        {name: count for name, count in short.items() if name in frames},
+        fewest if max(counts[name] for name in frames) > fewest else None,
     )

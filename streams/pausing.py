@@ -20,14 +20,15 @@ from streams.bus.membership import Membership
 from streams.bus.publisher import Publisher
 from streams.capture.gate import LeasedGate
 from streams.settings import Settings
-from streams.topics import FRAMES, GATES
+from streams.topics import GATES, frames_of
 
 GROUP = "gateways"
 SESSION_MS = 10_000
 
 
 class _Sending:
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, settings: Settings, publisher: Publisher) -> None:
+        self._frames = frames_of(settings.pool)
         self._publisher = publisher
 
     @property
@@ -35,7 +36,7 @@ class _Sending:
         return self._publisher.pending
 
     async def partitions(self, at_least: int) -> int:
-        return await self._publisher.partitions(FRAMES, at_least)
+        return await self._publisher.partitions(self._frames, at_least)
 
     async def answer(self, signal: GateSignal) -> int:
         return (await (await self._publisher.send(GATES, signal, key=signal.sender.encode()))).timestamp_ms
@@ -50,7 +51,7 @@ def gateway_name() -> str:
 async def gateway_gate(settings: Settings, publisher: Publisher, codec: Codec) -> AsyncIterator[LeasedGate]:
     """A gate that answers signals until the block ends. BrokerUnreachableError, CallerError for a missing topic."""
     name = gateway_name()
-    gate = LeasedGate(name, _Sending(publisher))
+    gate = LeasedGate(name, _Sending(settings, publisher))
     group, topic = settings.topic_prefix + GROUP, settings.topic_prefix + GATES.name
     async with AsyncExitStack() as stack:
         member = Membership(settings.bootstrap, group, topic, _nothing, name=name, session_ms=SESSION_MS)

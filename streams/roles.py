@@ -21,6 +21,7 @@ from streams.topics import (
     DEFECTS,
     FRAMES,
     GATES,
+    INSPECTION,
     LINE_STATS,
     LOCATIONS,
     MODELS,
@@ -33,6 +34,8 @@ from streams.topics import (
     TOPICS,
     VERDICTS,
     Topic,
+    frames_of,
+    inspection_group,
 )
 
 Resource = Literal["topic", "group", "cluster"]
@@ -195,12 +198,17 @@ ROLE_OF_COMMAND: Mapping[str, str] = {
 }
 
 
-def rules(prefix: str, principals: Mapping[str, Sequence[str]] | None = None) -> frozenset[Rule]:
-    """All rules under a topic prefix. `principals`: who is in a role (`User:NAME`); by default the user of its name."""
+def rules(
+    prefix: str, principals: Mapping[str, Sequence[str]] | None = None, pools: Sequence[str] = ("",)
+) -> frozenset[Rule]:
+    """All rules under a topic prefix. `principals`: who is in a role (`User:NAME`); by default the user of its name.
+
+    A role's right to frames, and to the group of workers, is one to those of all `pools`.
+    """
     found: set[Rule] = set()
     for role in ROLES.values():
         for principal in (principals or {}).get(role.name, (f"User:{role.name}",)):
-            found |= set(_rules_of(role, prefix, principal))
+            found |= set(_rules_of(role, prefix, principal, pools))
     return frozenset(found)
 
 
@@ -224,13 +232,13 @@ def parse_principals(texts: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _rules_of(role: Role, prefix: str, principal: str) -> Iterable[Rule]:
+def _rules_of(role: Role, prefix: str, principal: str, pools: Sequence[str]) -> Iterable[Rule]:
     yield Rule(principal, "topic", prefix, "describe", prefixed=True)
     yield Rule(principal, "topic", prefix, "describe_configs", prefixed=True)
-    yield from (Rule(principal, "topic", prefix + topic.name, "read") for topic in role.reads)
-    yield from (Rule(principal, "topic", prefix + topic.name, "write") for topic in role.writes)
-    yield from (Rule(principal, "group", prefix + group, "read") for group in role.groups)
-    yield from (Rule(principal, "group", prefix + group, "describe") for group in role.watches)
+    yield from (Rule(principal, "topic", prefix + name, "read") for name in _names(role.reads, pools))
+    yield from (Rule(principal, "topic", prefix + name, "write") for name in _names(role.writes, pools))
+    yield from (Rule(principal, "group", prefix + group, "read") for group in _groups(role.groups, pools))
+    yield from (Rule(principal, "group", prefix + group, "describe") for group in _groups(role.watches, pools))
     yield from (Rule(principal, "group", prefix + family, "read", prefixed=True) for family in role.group_families)
     if role.replays:
         yield Rule(principal, "topic", prefix + REPLAYS, "read", prefixed=True)
@@ -240,3 +248,14 @@ def _rules_of(role: Role, prefix: str, principal: str) -> Iterable[Rule]:
         yield Rule(principal, "topic", prefix + REPLAYS, "create", prefixed=True)
     if role.writes or role.replays == "makes":
         yield Rule(principal, "cluster", CLUSTER, "idempotent_write")  # brokers since 2.8 take a right to write for it
+
+
+def _names(topics: Iterable[Topic], pools: Sequence[str]) -> Iterable[str]:
+    """The topics' names; of frames those of every pool."""
+    for topic in topics:
+        yield from (frames_of(pool).name for pool in pools) if topic is FRAMES else (topic.name,)
+
+
+def _groups(groups: Iterable[str], pools: Sequence[str]) -> Iterable[str]:
+    for group in groups:
+        yield from map(inspection_group, pools) if group == INSPECTION else (group,)

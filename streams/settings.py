@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from streams.errors import CallerError
 from streams.kafka_address import KafkaAddress, Security, parse_protocol
 
 PREFIX = "LINESIDE_"
+POOL = re.compile(r"[a-z0-9-]{1,32}")
 DAY_S = 86_400
 
 
@@ -40,6 +42,8 @@ class Settings:
     kafka_secret_max_age_days: int = 365  # a password or key file older than this is warned of
     kafka_wait_s: float = 10.0  # how long a program that starts waits for Kafka to be there
     topic_prefix: str = "lineside."
+    pools: str = ""  # pools of lines, with commas between: each has frames, workers and gateways of its own
+    pool: str = ""  # of them the one whose frames this program writes or reads; empty: of lines in no pool
     schema_registry_url: str = ""  # empty: the ids committed in schemas/ids.json
     data_dir: Path = field(default_factory=_default_data_dir)
     frame_store: str = ""  # fsspec URL or folder of claim-checked pictures; empty: frames/ in data_dir
@@ -110,6 +114,10 @@ class Settings:
         for name in ("partitions", "replication", "max_batch", "inflight_max_bytes", "buffer_messages", "window_s"):
             if getattr(self, name) < 1:
                 raise CallerError(f"{name} must be at least 1; came {getattr(self, name)}")
+        if self.pool not in self.pool_names:
+            raise CallerError(f"there is no pool {self.pool!r}: LINESIDE_POOLS has {self.pools or 'none'}")
+        if bad := [name for name in self.pool_names[1:] if not POOL.fullmatch(name)]:
+            raise CallerError(f"a pool's name is 1 to 32 of a-z, 0-9 and `-`; came {bad[0]!r:.80} in LINESIDE_POOLS")
         if self.archive_period_s < 1 or DAY_S % self.archive_period_s:
             raise CallerError(f"archive_period_s must divide a day of {DAY_S} s; came {self.archive_period_s}")
         if self.spool_max_bytes < 0 or self.broker_silence_s <= 0:
@@ -117,6 +125,11 @@ class Settings:
             raise CallerError(f"spool_max_bytes must be at least 0 and broker_silence_s above 0; came {came}")
         if not 0 <= self.archive_ok_share <= 1:
             raise CallerError(f"archive_ok_share must lie in 0 to 1; came {self.archive_ok_share}")
+
+    @property
+    def pool_names(self) -> tuple[str, ...]:
+        """All pools; the first is that of lines in no pool, which has no name."""
+        return ("", *dict.fromkeys(name.strip() for name in self.pools.split(",") if name.strip()))
 
     @property
     def bootstrap(self) -> str:

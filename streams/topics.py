@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas import records
 from streams.errors import CallerError
-from streams.settings import Settings
+from streams.settings import POOL, Settings
 
 DAY_MS = 86_400_000
 MIB = 1 << 20
 FRAME_MAX_BYTES = 8 * MIB
 KEY_PART = re.compile(r"[A-Za-z0-9._-]{1,64}")
 FOREVER = -1
+INSPECTION = "inspection"  # the group of workers, behind the prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,26 @@ TOPICS: Mapping[str, Topic] = {
 }
 
 
+def frames_of(pool: str) -> Topic:
+    """The frames of a pool's lines; of those in no pool where it has no name."""
+    return replace(FRAMES, name=f"{FRAMES.name}.{pool}") if pool else FRAMES
+
+
+def own(topic: Topic, settings: Settings) -> Topic:
+    """A topic as a program of a pool means it: its own frames; all else is common."""
+    return frames_of(settings.pool) if topic is FRAMES else topic
+
+
+def frames_topic(settings: Settings) -> str:
+    """The full name of the frames that this program writes or reads."""
+    return settings.topic_prefix + frames_of(settings.pool).name
+
+
+def inspection_group(pool: str) -> str:
+    """The consumer group of a pool's workers, without prefix."""
+    return f"{INSPECTION}.{pool}" if pool else INSPECTION
+
+
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
     """A topic as Kafka shall have it; `name` carries the prefix."""
@@ -110,13 +131,16 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
             retention_bytes=topic.retention_bytes,
             max_message_bytes=topic.max_message_bytes,
         )
-        for topic in TOPICS.values()
+        for topic in (*TOPICS.values(), *map(frames_of, settings.pool_names[1:]))
     )
 
 
 def topic_named(name: str, prefix: str) -> Topic:
     """The row for a topic's name, with or without prefix; CallerError where there is none."""
     short = name.removeprefix(prefix)
+    stem, _, pool = short.partition(".")
+    if stem == FRAMES.name and POOL.fullmatch(pool):
+        return frames_of(pool)
     if short not in TOPICS:
         raise CallerError(f"there is no topic {name!r}; topics are {', '.join(TOPICS)}")
     return TOPICS[short]

@@ -25,7 +25,7 @@ from streams.bus.registry_client import codec_for
 from streams.health import Work
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES
+from streams.topics import FRAMES, frames_topic
 
 log = logging.getLogger(__name__)
 LOOK_S = 10.0  # between two looks for a period that has closed
@@ -126,11 +126,11 @@ async def open_archiver(settings: Settings, clock: Callable[[], float] = time.ti
     codec = codec_for(settings)
     async with contextlib.AsyncExitStack() as stack:
         catalogue = stack.enter_context(Catalogue(settings.archive_dir, writing=True))
-        catalogue.belongs_to(cluster, settings.topic_prefix)
+        catalogue.belongs_to(cluster, settings.topic_prefix + settings.pool)
         logs = {
             name: await stack.enter_async_context(TopicLog(settings, codec, table.topic))
             for name, table in TABLES.items()
         }
-        frames = FrameReader(settings.bootstrap, settings.topic_prefix + FRAMES.name, codec)
+        frames = FrameReader(settings.bootstrap, frames_topic(settings), codec)
         await stack.enter_async_context(frames)
         yield Archiver(settings, catalogue, logs, frames, clock)

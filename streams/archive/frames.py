@@ -24,10 +24,9 @@ from streams.archive.pictures import PictureKeeper
 from streams.archive.tables import TABLES, without_picture
 from streams.archive.verdicts import LiveOutcomes
 from streams.bus.frames_at import FrameReader, committed_by
-from streams.downstream.sampling.reading import INSPECTION_GROUP
 from streams.inspection.decide import verdict_id
 from streams.settings import DAY_S, Settings
-from streams.topics import FRAMES, VERDICTS
+from streams.topics import FRAMES, VERDICTS, inspection_group
 
 log = logging.getLogger(__name__)
 MIB = 1 << 20
@@ -129,6 +128,6 @@ class FrameArchiver:
 
     async def _inspected(self, due: Due) -> bool:
         """Whether every frame of the period has the verdict that it will ever have."""
-        group = self._settings.topic_prefix + INSPECTION_GROUP
+        group = self._settings.topic_prefix + inspection_group(self._settings.pool)
         committed = await committed_by(self._settings.bootstrap, group, self._frames_log.name)
         return all(committed.get(p, 0) >= high for p, (low, high) in due.stretches.items() if low < high)

@@ -19,7 +19,7 @@ from streams.bus.landmarks import Landmarks
 from streams.bus.spans import Raw, read_offsets
 from streams.bus.subscriber import FirstOnly, Received
 from streams.settings import Settings
-from streams.topics import KEY_PART, Topic
+from streams.topics import KEY_PART, Topic, own
 
 log = logging.getLogger(__name__)
 MARGIN_MS = 60_000  # between this machine's clock and the brokers'
@@ -51,7 +51,7 @@ class TopicLog:
     def __init__(self, settings: Settings, codec: Codec, topic: Topic) -> None:
         self.topic = topic
         self._bootstrap = settings.bootstrap
-        self.name = settings.topic_prefix + topic.name
+        self.name = settings.topic_prefix + own(topic, settings).name
         self._codec = codec
         self.landmarks = Landmarks(settings.bootstrap, self.name)
         self._period_ms = settings.archive_period_s * 1000

@@ -23,7 +23,7 @@ async def manage_acls(settings: Settings, check: bool, as_json: bool, principals
     those that give the users of our roles more than the table does are told.
     """
     named = parse_principals(principals)
-    wanted = rules(settings.topic_prefix, named)
+    wanted = rules(settings.topic_prefix, named, settings.pool_names)
     if not as_json:
         Console().print(_table())
     await wait_for_broker(settings.bootstrap)

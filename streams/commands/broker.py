@@ -26,7 +26,7 @@ async def prepare(settings: Settings, address: str, folder: SecurityFolder | Non
     admin = folder.address(address, ADMIN) if folder else address
     await ensure_topics(admin, topic_specs(settings))
     if folder:
-        await asyncio.to_thread(add_rules, admin, rules(settings.topic_prefix))
+        await asyncio.to_thread(add_rules, admin, rules(settings.topic_prefix, pools=settings.pool_names))
 
 
 async def serve(

@@ -38,7 +38,7 @@ from streams.errors import CallerError
 from streams.inspection.inspector import check
 from streams.settings import Settings
 from streams.tail import plain, safe
-from streams.topics import AUDIT, DEADLETTERS, FRAMES, station_key
+from streams.topics import AUDIT, DEADLETTERS, frames_of, frames_topic, station_key
 from streams.whole_file import write_whole
 
 
@@ -139,14 +139,17 @@ def redrive(settings: Settings, asked: Asked, options: RedriveOptions) -> int:
 async def redriven(settings: Settings, asked: Asked, options: RedriveOptions) -> list[dict[str, str]]:
     """Audits and sends each letter that may be sent; a row for every letter that was asked for."""
     codec, rows = codec_for(settings), []
-    frames_topic = settings.topic_prefix + FRAMES.name
     async with (
         Publisher(settings.bootstrap, settings.topic_prefix, codec) as publisher,
         _reader(settings, codec) as reader,
     ):
-        redriver = _Redriver(codec, reader, publisher, options)
+        redriver = _Redriver(settings, codec, reader, publisher, options)
         for entry in await letters(settings, codec, asked):
-            row = {"place": str(entry.letter.place), "what": "left", "why": why_not(entry, frames_topic, options.again)}
+            row = {
+                "place": str(entry.letter.place),
+                "what": "left",
+                "why": why_not(entry, frames_topic(settings), options.again),
+            }
             if not row["why"]:
                 row |= {"what": "would be sent" if options.dry_run else "sent", "why": entry.letter.record.reason.value}
                 if not options.dry_run:
@@ -159,8 +162,14 @@ class _Redriver:
     """Sends the frames of letters again, each after its entry in the audit log."""
 
     def __init__(
-        self, codec: Codec, reader: RecordReader[DeadLetter], publisher: Publisher, options: RedriveOptions
+        self,
+        settings: Settings,
+        codec: Codec,
+        reader: RecordReader[DeadLetter],
+        publisher: Publisher,
+        options: RedriveOptions,
     ) -> None:
+        self._frames = frames_of(settings.pool)
         self._codec = codec
         self._reader = reader
         self._publisher = publisher
@@ -178,7 +187,7 @@ class _Redriver:
         actor, why = self._options.by, self._options.why
         await self._audit.record(actor, ACTION, place.subject, before=before, after=after, reason=why)
         key = record.key if record.key is not None else station_key(frame.plant, frame.line, frame.station)
-        await (await self._publisher.send(FRAMES, sent, key=key, partition=record.source_partition))
+        await (await self._publisher.send(self._frames, sent, key=key, partition=record.source_partition))
 
 
 async def letters(settings: Settings, codec: Codec, asked: Asked) -> list[Entry]:

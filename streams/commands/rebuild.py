@@ -36,7 +36,7 @@ from streams.replay.topics import replay_topic
 from streams.serving import WorkerOptions, serving_model
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES, VERDICTS
+from streams.topics import VERDICTS, frames_topic
 
 _PICTURE_ANSWERS = {
     Reason.PICTURE_NOT_KEPT: Answer.PICTURE_NOT_KEPT,
@@ -154,7 +154,7 @@ async def _verdict(
 
 
 async def _frame(settings: Settings, codec: Codec, was: VerdictIssued, archive: Catalogue | None) -> Found | None:
-    async with FrameReader(settings.bootstrap, settings.topic_prefix + FRAMES.name, codec) as reader:
+    async with FrameReader(settings.bootstrap, frames_topic(settings), codec) as reader:
         frame = await reader.fetch(was.source_partition, was.source_offset)
     if frame is not None and frame.frame_id == was.frame_id:
         return frame, None

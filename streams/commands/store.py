@@ -62,6 +62,11 @@ def collect_garbage(
 ) -> Collected:
     """One collection of the settings' frame store, with its report. `archived` gives what the archive names."""
     ui = ui or Ui()
+    if settings.pools:
+        raise CallerError(
+            "with LINESIDE_POOLS the frame store can't be collected yet: each pool may have an archive whose pictures "
+            "this one does not know"
+        )
     before_s = time.time() - options.min_age_s
     with _reaching_store():
         store = FrameStore(settings.frame_store_url)

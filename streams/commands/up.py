@@ -36,7 +36,7 @@ from streams.gateway_app import run_gateway
 from streams.kafka_address import Protocol
 from streams.monitor import monitored
 from streams.settings import Settings
-from streams.topics import DEADLETTERS, FRAMES, VERDICTS, topic_specs
+from streams.topics import DEADLETTERS, VERDICTS, frames_topic, topic_specs
 
 SILENCE_S = 90.0  # no new verdict for this long after the gateway is done: what is missing is lost
 
@@ -72,12 +72,12 @@ async def up(settings: Settings, options: UpOptions, ui: Ui) -> Report:
         worker = await programs.worker(model_dir, options.device, options.precision)
         if options.keep:
             _say_where(ui, settings, addresses)
-        run = Run(await end_offsets(settings.bootstrap, settings.topic_prefix + FRAMES.name))
+        run = Run(await end_offsets(settings.bootstrap, frames_topic(settings)))
         subscriptions = await _subscriptions(settings)
         watchers = [asyncio.create_task(_watch(subscription, run)) for subscription in subscriptions]
         try:
             await _capture_and_wait(settings, source, run, ui, watchers)
-            ends = await end_offsets(settings.bootstrap, settings.topic_prefix + FRAMES.name)
+            ends = await end_offsets(settings.bootstrap, frames_topic(settings))
             run.copies = sum(subscription.copies for subscription in subscriptions)
             figures = report(options.request.kind, run, ends, held_out(options.request))
             if options.keep:

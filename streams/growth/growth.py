@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from streams.errors import OperatorError
 from streams.growth.gateways import Pause
@@ -27,7 +27,10 @@ TAKEN_S = 30.0
 class Ground(Protocol):
     """What is needed of Kafka; topics by full name."""
 
-    frames: str
+    @property
+    def frames(self) -> Sequence[str]:
+        """The topics of frames, of all pools."""
+        ...
 
     async def counts(self) -> dict[str, int]:
         """Partitions of every topic keyed by station; 0 for one that is missing."""
@@ -39,7 +42,9 @@ class Ground(Protocol):
         """Returns when the new partitions take records. `topics` by name, with what they have now."""
         ...
 
-    async def frame_ends(self) -> dict[int, int]: ...
+    async def frame_ends(self) -> Mapping[Any, int]:
+        """The ends of all partitions of all frames."""
+        ...
 
     async def waits(self) -> dict[str, int]:
         """Who still has how much to read before keys may move: `inspection` always, others where they run."""
@@ -84,21 +89,21 @@ class Growth:
         todo = plan(counts, self._ground.frames, target)
         report = Report(target, counts, setting=f"LINESIDE_PARTITIONS={target}")
         await self._pause.refuse_another()
-        await self._pause.end_abandoned(counts[self._ground.frames])
-        if todo.derived or todo.frames is not None:
+        await self._pause.end_abandoned(min(counts[name] for name in self._ground.frames))
+        if todo.derived or todo.frames:
             await self._ground.audit(counts, target)
         if todo.derived:
             self._say(f"{len(todo.derived)} derived topics get {target} partitions")
             await self._ground.grow(todo.derived, target)
             report.grown += todo.derived
-        if todo.frames is not None:
+        if todo.frames:
             await self._grow_frames(todo, report)
         if todo.behind is not None:
             report.moved_keys = await self._ground.moved_keys(todo.behind)
         return report
 
     async def _grow_frames(self, todo: Plan, report: Report) -> None:
-        now, began_s = todo.frames or 0, time.monotonic()
+        now, began_s = min(todo.frames.values()), time.monotonic()
         async with self._pause.held(lambda: now):
             try:
                 async with asyncio.timeout(self._timeout_s):
@@ -110,9 +115,9 @@ class Growth:
                 raise OperatorError(
                     "Kafka did not confirm that the pause goes on, so gateways may have gone on; run it again"
                 )
-            await self._ground.grow({self._ground.frames: now}, report.target)
+            await self._ground.grow(todo.frames, report.target)
             now = report.target
-        report.grown.append(self._ground.frames)
+        report.grown += todo.frames
         report.paused_s = time.monotonic() - began_s
         self._say(f"frames has {report.target} partitions; gateways go on after {report.paused_s:.1f} s")
         await self._watch_them_go_on(report, began_s)

@@ -15,14 +15,14 @@ from streams.bus.spans import Raw, Reading, Span, read_offsets, read_span
 from streams.downstream.audit.log import AuditLog
 from streams.pausing import GROUP
 from streams.settings import Settings
-from streams.topics import FRAMES, GATES, PARTS, TOPICS, VERDICTS
+from streams.topics import GATES, PARTS, VERDICTS, frames_of, inspection_group, topic_specs
 
 GROW_TIMEOUT_S = 30.0
 BEFORE_MS = 600_000  # the first frame in a new partition: a producer's old metadata live for five
 KEYS_FROM = 2_000  # frames of each new partition whose keys are looked at
 
-READERS = {"inspection": (FRAMES,), "parts": (VERDICTS,), "statistics": (VERDICTS, PARTS)}
-"""Whose events of a key must be done before the key moves: group and what it reads."""
+READERS = {"parts": (VERDICTS,), "statistics": (VERDICTS, PARTS)}
+"""Whose events of a key must be done before the key moves, beside those of workers: group and what it reads."""
 
 
 class KafkaGround:
@@ -36,10 +36,11 @@ class KafkaGround:
         self._groups = groups
         self._actor = actor
         self._audit = AuditLog(publisher, "topics", lambda: datetime.now(UTC))
-        self.frames = self._prefix + FRAMES.name
+        self._pools = {inspection_group(pool): frames_of(pool) for pool in settings.pool_names}
+        self.frames = [self._prefix + topic.name for topic in self._pools.values()]
 
     async def counts(self) -> dict[str, int]:
-        names = [self._prefix + topic.name for topic in TOPICS.values() if topic.by_station]
+        names = [spec.name for spec in topic_specs(self._settings) if spec.by_station]
         return await partition_counts(self._bootstrap, names)
 
     async def audit(self, before: Mapping[str, int], target: int) -> None:
@@ -48,31 +49,37 @@ class KafkaGround:
     async def grow(self, topics: Mapping[str, int], partitions: int) -> None:
         await grow_topics(self._bootstrap, list(topics), partitions, GROW_TIMEOUT_S)
 
-    async def frame_ends(self) -> dict[int, int]:
-        return await self._groups.ends(self.frames)
+    async def frame_ends(self) -> dict[tuple[str, int], int]:
+        ends = {name: await self._groups.ends(name) for name in self.frames}
+        return {(name, partition): end for name, of in ends.items() for partition, end in of.items()}
 
     async def waits(self) -> dict[str, int]:
         found = {}
-        for group, topics in READERS.items():
+        readers = {group: (frames,) for group, frames in self._pools.items()}
+        for group, topics in (readers | READERS).items():
             name = self._prefix + group
-            if group == "inspection" or await self._groups.members(name):
+            if group in readers or await self._groups.members(name):
                 left = [await self._groups.left(name, self._prefix + topic.name) for topic in topics]
                 found[group] = sum(sum(of_topic.values()) for of_topic in left)
         return found
 
     async def untaken(self, partitions: int) -> int:
-        members = await self._groups.members(self._prefix + "inspection")
-        taken = {number for member in members for number in member.partitions.get(self.frames, ())}
-        return len(set(range(partitions)) - taken) if members else 0
+        missing = 0
+        for group, frames in self._pools.items():
+            members = await self._groups.members(self._prefix + group)
+            taken = {n for member in members for n in member.partitions.get(self._prefix + frames.name, ())}
+            missing += len(set(range(partitions)) - taken) if members else 0
+        return missing
 
     async def moved_keys(self, behind: int) -> dict[str, list[int]]:
         places: dict[str, set[int]] = {}
         first_ms = datetime.now(UTC).timestamp() * 1000
-        ends = await self.frame_ends()
-        stretches = {p: (0, min(end, KEYS_FROM)) for p, end in ends.items() if p >= behind and end}
-        async for raw in _all(read_offsets(self._bootstrap, self.frames, stretches)):
-            places.setdefault(_text(raw.key), set()).add(raw.partition)
-            first_ms = min(first_ms, raw.timestamp)
+        for name in self.frames:
+            ends = await self._groups.ends(name)
+            stretches = {p: (0, min(end, KEYS_FROM)) for p, end in ends.items() if p >= behind and end}
+            async for raw in _all(read_offsets(self._bootstrap, name, stretches)):
+                places.setdefault(_text(raw.key), set()).add(raw.partition)
+                first_ms = min(first_ms, raw.timestamp)
         since = Span(round(first_ms - BEFORE_MS), None)
         async for raw in _all(read_span(self._bootstrap, self._prefix + VERDICTS.name, since)):
             places.setdefault(_text(raw.key), set()).add(raw.partition)

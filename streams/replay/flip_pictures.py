@@ -24,7 +24,7 @@ from streams.replay.judging import archived_picture
 from streams.replay.past import Kept
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES
+from streams.topics import frames_topic
 
 SIDE = 320  # pixels, the longer side
 _FOUND = 'SELECT event, picture_ref, picture_sha256 FROM frames WHERE partition = $p AND "offset" = $o'
@@ -35,7 +35,7 @@ async def pictures_of(
 ) -> dict[tuple[str, int], bytes | str]:
     """By frame, its PNG or a sentence why there is none."""
     pictures = Pictures(FrameStore(settings.frame_store_url))
-    topic = settings.topic_prefix + FRAMES.name
+    topic = frames_topic(settings)
     found: dict[tuple[str, int], bytes | str] = {}
     async with FrameReader(settings.bootstrap, topic, codec) as reader:
         for pair in pairs:

@@ -30,7 +30,7 @@ from streams.replay.selection import Selection
 from streams.replay.topics import replay_topic, spec_of
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES, RECIPES, VERDICTS
+from streams.topics import RECIPES, VERDICTS, frames_topic
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -45,7 +45,7 @@ class Planned:
 
 async def plan(settings: Settings, selection: Selection, progress: Callable[[int], None]) -> Planned:
     """Where the frames of a selection are; CallerError for a range with nothing in it."""
-    codec, topic = codec_for(settings), settings.topic_prefix + FRAMES.name
+    codec, topic = codec_for(settings), frames_topic(settings)
     async with (
         Landmarks(settings.bootstrap, topic) as landmarks,
         TopicLog(settings, codec, VERDICTS) as verdicts,

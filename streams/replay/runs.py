@@ -28,7 +28,7 @@ from streams.replay.run_folder import RunFolder
 from streams.replay.selection import Selection, check_run
 from streams.replay.topics import replay_topic
 from streams.settings import Settings, load_settings
-from streams.topics import FRAMES, VERDICTS, Topic
+from streams.topics import VERDICTS, Topic, frames_topic
 
 COLUMNS = columns_of(VerdictIssued)
 SCHEMA = schema_of(COLUMNS)
@@ -108,7 +108,7 @@ async def _live(run: Run) -> pa.Table:
         VERDICTS, selection.since or "earliest", settings=run.settings, codec=codec_for(run.settings), follow=False
     )
     wanted = _places(run.frames())
-    topic, rows, seen = run.settings.topic_prefix + FRAMES.name, [], set()
+    topic, rows, seen = frames_topic(run.settings), [], set()
     async with aclosing(aiter(subscription)) as events:
         async for event in events:
             verdict, place = event.record, (event.record.source_partition, event.record.source_offset)

@@ -35,7 +35,7 @@ from streams.replay.selection import Selection
 from streams.replay.topics import ReplayPublisher, replay_topic
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES
+from streams.topics import frames_topic
 
 COMMIT_S = 1.0
 LOOK_S = 0.5  # between two looks whether the others are done
@@ -67,7 +67,7 @@ class ReplayWorker:
         self._rooms = {m.model_id: EngineRoom(m, self._pool, limits, Unwatched(), end_process) for m in models}
         pictures = Pictures(FrameStore(settings.frame_store_url))
         self._judge = PastJudge(task.run, self._rooms, task.recipes, pictures, 2 * threads)
-        self._frames_topic = settings.topic_prefix + FRAMES.name
+        self._frames_topic = frames_topic(settings)
         self._work: asyncio.Task[None] | None = None
         self.done = 0
 

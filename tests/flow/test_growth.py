@@ -22,7 +22,7 @@ FRAMES = "x.frames"
 class Ground:
     """Kafka with two gateways that answer at once; `log` is what happened, in order."""
 
-    frames = FRAMES
+    frames = (FRAMES,)
 
     def __init__(self, **counts: int) -> None:
         self.there = {f"x.{name}": count for name, count in counts.items()}

@@ -56,20 +56,22 @@ def test_a_fix_never_names_fewer_partitions_than_configured() -> None:
 @pytest.mark.parametrize(
     ("there", "expected"),
     [
-        pytest.param(counts(4, 4, 4), Plan(6, {"x.verdicts": 4, "x.parts": 4}, 4, None), id="all"),
-        pytest.param(counts(4, 6, 4), Plan(6, {"x.parts": 4}, 4, None), id="what an earlier run left"),
-        pytest.param(counts(4, 6, 6), Plan(6, {}, 4, None), id="frames alone are left"),
-        pytest.param(counts(6, 6, 6), Plan(6, {}, None, None), id="nothing"),
-        pytest.param(counts(6, 4, 5), Plan(6, {"x.verdicts": 4, "x.parts": 5}, None, 4), id="behind our back"),
-        pytest.param(counts(5, 4, 4), Plan(6, {"x.verdicts": 4, "x.parts": 4}, 5, 4), id="behind our back, and more"),
+        pytest.param(counts(4, 4, 4), Plan(6, {"x.verdicts": 4, "x.parts": 4}, {FRAMES: 4}, None), id="all"),
+        pytest.param(counts(4, 6, 4), Plan(6, {"x.parts": 4}, {FRAMES: 4}, None), id="what an earlier run left"),
+        pytest.param(counts(4, 6, 6), Plan(6, {}, {FRAMES: 4}, None), id="frames alone are left"),
+        pytest.param(counts(6, 6, 6), Plan(6, {}, {}, None), id="nothing"),
+        pytest.param(counts(6, 4, 5), Plan(6, {"x.verdicts": 4, "x.parts": 5}, {}, 4), id="behind our back"),
+        pytest.param(
+            counts(5, 4, 4), Plan(6, {"x.verdicts": 4, "x.parts": 4}, {FRAMES: 5}, 4), id="behind our back, and more"
+        ),
     ],
 )
 def test_only_what_is_short_grows_and_frames_come_last(there: dict[str, int], expected: Plan) -> None:
-    assert plan(there, FRAMES, 6) == expected
+    assert plan(there, [FRAMES], 6) == expected
 
 
 def test_what_kafka_can_not_do_is_refused() -> None:
     with pytest.raises(CallerError, match=r"x\.verdicts has 8 partitions and Kafka takes none away; came --grow 6"):
-        plan(counts(4, 8, 4), FRAMES, 6)
+        plan(counts(4, 8, 4), [FRAMES], 6)
     with pytest.raises(CallerError, match=r"there is no topic x\.parts; create it with `lineside topics --create`"):
-        plan(counts(4, 4, 0), FRAMES, 6)
+        plan(counts(4, 4, 0), [FRAMES], 6)

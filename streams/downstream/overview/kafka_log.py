@@ -23,7 +23,7 @@ from streams.downstream.rework.bus import Feed
 from streams.downstream.rework.kafka_bus import KafkaBus
 from streams.errors import LinesideError
 from streams.settings import Settings
-from streams.topics import ALARMS, DEFECTS, FRAMES, OUTCOMES, RECIPES, SAMPLES, Topic
+from streams.topics import ALARMS, DEFECTS, OUTCOMES, RECIPES, SAMPLES, Topic, frames_of, inspection_group
 
 READ_TIMEOUT_S = 15.0
 PARTITIONS_S = 10.0  # how late an added partition may be seen
@@ -79,14 +79,18 @@ class KafkaLog:
     async def waiting(self) -> int | None:
         try:
             async with _answering(self._settings.bootstrap):
-                committed = await self._history.committed(f"{self._settings.topic_prefix}inspection", FRAMES)
-                behind = 0
-                for partition in await self._partitions_of(FRAMES):
-                    begin, end = await self._history.bounds(FRAMES, partition)
-                    behind += max(0, end - max(begin, committed.get(partition, 0)))
-                return behind
+                return sum([await self._behind(pool) for pool in self._settings.pool_names])
         except LinesideError:  # `connected` says so
             return None
+
+    async def _behind(self, pool: str) -> int:
+        """Frames of a pool that its workers have not inspected."""
+        frames, group = frames_of(pool), self._settings.topic_prefix + inspection_group(pool)
+        committed, behind = await self._history.committed(group, frames), 0
+        for partition in await self._partitions_of(frames):
+            begin, end = await self._history.bounds(frames, partition)
+            behind += max(0, end - max(begin, committed.get(partition, 0)))
+        return behind
 
     async def _partitions_of(self, topic: Topic) -> tuple[int, ...]:
         asked_s, found = self._partitions.get(topic.name, (-math.inf, ()))

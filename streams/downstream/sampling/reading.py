@@ -15,11 +15,10 @@ from schemas.codec import Codec
 from streams.bus.frames_at import FrameReader, RecordReader, committed_by
 from streams.bus.subscriber import FirstOnly, Received, Subscription
 from streams.settings import Settings
-from streams.topics import FRAMES, Topic
+from streams.topics import Topic, frames_topic, inspection_group
 
 R = TypeVar("R", bound=records.Event)
 EPOCH = datetime.fromtimestamp(0, UTC)
-INSPECTION_GROUP = "inspection"
 
 
 class ReadUpTo(Generic[R]):
@@ -86,8 +85,8 @@ class InspectedUpTo:
 
     def __init__(self, settings: Settings, frames: FrameReader, since: datetime) -> None:
         self._bootstrap = settings.bootstrap
-        self._topic = settings.topic_prefix + FRAMES.name
-        self._group = settings.topic_prefix + INSPECTION_GROUP
+        self._topic = frames_topic(settings)
+        self._group = settings.topic_prefix + inspection_group(settings.pool)
         self._frames = frames
         self._since = since
         self._decided: dict[int, int] = {}

@@ -31,7 +31,7 @@ from streams.errors import OperatorError
 from streams.health import Work
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import DEFECTS, FRAMES, OUTCOMES, SAMPLES, VERDICTS
+from streams.topics import DEFECTS, OUTCOMES, SAMPLES, VERDICTS, frames_topic
 
 log = logging.getLogger(__name__)
 GRACE_S = 30.0  # our clock may be this far before the broker's: only then is a period over there too
@@ -61,6 +61,7 @@ class KafkaHistory:
         begin = first - DAY
         self.steps = 0  # rises as long as topics are read, or waited for
         self._follow = follow
+        self._topic = frames_topic(settings)
         self._inspected = InspectedUpTo(settings, frames, begin)
         self._verdicts: ReadUpTo[VerdictIssued] = ReadUpTo(
             settings, codec, VERDICTS, begin, lambda received: received.record.source_timestamp
@@ -90,7 +91,8 @@ class KafkaHistory:
                 async for received, at in found:
                     self.steps += 1
                     self._inspected.saw(received)
-                    yield received, at
+                    if received.record.source_topic == self._topic:  # not of another pool, nor of a replay
+                        yield received, at
             if not missing:
                 return
             if not (missing := await self._inspected.missing(until)):
@@ -176,7 +178,7 @@ class SamplerService:
         settings, codec = self._settings, self._codec
         album = Album(self._plan, await self._published())
         first = since or self._resume_at(album)
-        name = settings.topic_prefix + FRAMES.name
+        name = frames_topic(settings)
         async with contextlib.AsyncExitStack() as stack:
             frames = await stack.enter_async_context(FrameReader(settings.bootstrap, name, codec))
             history = await stack.enter_async_context(KafkaHistory(settings, codec, frames, day_of(first), follow))

@@ -45,7 +45,7 @@ from streams.inspection.watchdog import end_process
 from streams.model_keeper import ModelKeeper, Sources
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES, MODELS, RECIPES, SHADOW, VERDICTS
+from streams.topics import MODELS, RECIPES, SHADOW, VERDICTS, frames_topic
 
 log = logging.getLogger(__name__)
 GROUP = "shadow"
@@ -90,7 +90,8 @@ class ShadowService:
             ControlReader(settings, codec, RECIPES, self._take_recipe),
             ControlReader(settings, codec, MODELS, self._keeper.take),
         ]
-        self._frames = FrameReader(settings.bootstrap, settings.topic_prefix + FRAMES.name, codec)
+        self._topic = frames_topic(settings)
+        self._frames = FrameReader(settings.bootstrap, self._topic, codec)
         self._pictures = Pictures(FrameStore(settings.frame_store_url))
         self._backlog: Backlog[Received[VerdictIssued]] = Backlog(WAITING_MOST, max_behind_s)
         self._came = asyncio.Event()
@@ -150,7 +151,8 @@ class ShadowService:
         )
         async with aclosing(aiter(subscription)) as events:
             async for received in events:
-                if is_compared(received.record) and shadowed_by(received.record, self._recipes):
+                is_ours = received.record.source_topic == self._topic
+                if is_ours and is_compared(received.record) and shadowed_by(received.record, self._recipes):
                     self._backlog.add(received, received.timestamp.timestamp())
                     self._came.set()
 

@@ -22,7 +22,7 @@ from streams.bus.frames_at import FrameReader
 from streams.bus.registry_client import codec_for
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES
+from streams.topics import frames_topic
 from streams.web.api.event_log import EventLog, KafkaLog
 from streams.web.api.live import STREAMS_AT_ONCE, Live, add_stream
 from streams.web.api.pictures import FrameSource, Pictures, picture_router
@@ -63,6 +63,6 @@ def api_router(sources: ApiSources, reader: Callable[..., Any]) -> APIRouter:
 @asynccontextmanager
 async def kafka_sources(settings: Settings) -> AsyncIterator[ApiSources]:
     """An installation's sources while the block runs. BrokerUnreachableError, or CallerError for missing topics."""
-    codec, topic = codec_for(settings), settings.topic_prefix + FRAMES.name
+    codec, topic = codec_for(settings), frames_topic(settings)
     async with FrameReader(settings.bootstrap, topic, codec) as frames:
         yield ApiSources(KafkaLog(settings, codec), codec, FrameStore(settings.frame_store_url), frames)
