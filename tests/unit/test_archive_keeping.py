@@ -44,8 +44,8 @@ def test_over_many_periods_each_frame_is_kept_as_often_as_its_probability_says()
     for period in range(times):
         chosen = choose(frames, Allowance(0.25, 10**9), f"l/{period}")
         assert chosen.probability == pytest.approx(0.25)
-        for frame in chosen.frames:
-            kept[frame.offset] += 1
+        for one in chosen.frames:
+            kept[one.offset] += 1
     for count in kept.values():
         assert count / times == pytest.approx(0.25, abs=0.03)  # 3.8 standard deviations
 

@@ -1,8 +1,8 @@
 """What the views of one part say together: the outcome, the reason and the words for it. Pure.
 
 Place in the flow: asked by the assembler when a part is decided. Any NG makes the part NG. Else a view that is missing,
-late, unreadable or only collected makes it NOT_INSPECTED, whatever the others say; else any UNSURE makes it UNSURE. Only
-a part whose views were all inspected and found OK is OK. Knows nothing of time, Kafka or how views come together.
+late, unreadable or only collected makes it NOT_INSPECTED, whatever the others say; else any UNSURE makes it UNSURE.
+Only a part whose views were all inspected and found OK is OK. Knows nothing of time, Kafka or how views come together.
 """
 
 from __future__ import annotations

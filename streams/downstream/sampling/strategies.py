@@ -85,11 +85,10 @@ def uncertainty(verdict: VerdictIssued) -> tuple[float, str] | None:
 
 def _margin(verdict: VerdictIssued) -> tuple[float, str]:
     """The lead of the likeliest class over the next (margin sampling; Scheffer, Decomain and Wrobel 2001)."""
-    (score, label), (next_score, _) = (*sorted(((s, n) for n, s in verdict.scores.items()), reverse=True), (0.0, ""))[
-        :2
-    ]
-    lead = f"the model says {shown(label)} with {score:.2f}, {score - next_score:.2f} ahead of all else"
-    return score - next_score, f"The recipe only collects; {lead}."
+    label, score = prediction(verdict)
+    first, second = (*sorted(verdict.scores.values(), reverse=True), 0.0)[:2]
+    lead = f"the model says {shown(label)} with {score or 0:.2f}, {first - second:.2f} ahead of all else"
+    return first - second, f"The recipe only collects; {lead}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +123,8 @@ def label_of(outcome: ReworkOutcome) -> str | None:
         return GOOD
     if outcome.finding is not ReworkFinding.CONFIRMED:
         return None
-    decided_on = outcome.verdict_outcome in (
-        Outcome.NG,
+    is_seen = outcome.verdict_outcome in (Outcome.NG, Outcome.UNSURE)  # of all else nobody is shown the model's label
+    said = outcome.predicted_label if is_seen else None
         Outcome.UNSURE,
     )  # of all else people don't see the model's word
     said = outcome.predicted_label if decided_on else None

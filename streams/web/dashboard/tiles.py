@@ -54,7 +54,7 @@ def _tile(tile: Tile, words: Wording, address: Address, calendar: Calendar, seve
 
 
 def _word(tile: Tile, words: Wording) -> str:
-    """What the line does, and whether its verdicts move parts; a line that only collects inspects nothing on purpose."""
+    """What the line does, and whether its verdicts move parts. One that collects inspects nothing, on purpose."""
     if tile.mode is Mode.COLLECT and tile.state is LineState.NOT_INSPECTED:
         return words.t("line_COLLECTS")
     state = words.t(f"line_{tile.state}")
