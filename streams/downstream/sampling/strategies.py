@@ -125,9 +125,6 @@ def label_of(outcome: ReworkOutcome) -> str | None:
         return None
     is_seen = outcome.verdict_outcome in (Outcome.NG, Outcome.UNSURE)  # of all else nobody is shown the model's label
     said = outcome.predicted_label if is_seen else None
-        Outcome.UNSURE,
-    )  # of all else people don't see the model's word
-    said = outcome.predicted_label if decided_on else None
     name = outcome.corrected_label or said
     return None if name in (GOOD, ANY_DEFECT) else name
 
