@@ -14,20 +14,29 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.records import Recipe
-from streams.commands.models import known_release
 from streams.commands.models import read as released
 from streams.commands.ui import Ui
 from streams.downstream.rework.link import now_ms
 from streams.errors import CallerError
+from streams.recipes.facts import facts_of
 from streams.recipes.history import History, Published, Scope, scope_of
-from streams.recipes.publishing import facts_of, history, publish
-from streams.recipes.wishes import ModelFacts, Signed, Wish, approvals_lacking, check, differences, recipe_of, reverted
-from streams.registry.book import Book
+from streams.recipes.publishing import history, publish
+from streams.recipes.wishes import (
+    FIRST,
+    ModelFacts,
+    Signed,
+    Wish,
+    approvals_lacking,
+    check,
+    differences,
+    recipe_of,
+    reverted,
+)
+from streams.registry.book import Book, known_release
 from streams.registry.shelf import Shelf
 from streams.settings import Settings
 from streams.tail import AGO, SECONDS, plain, safe
 
-FIRST = timedelta(seconds=10)  # from now, where nobody says when
 ROWS = ("mode", "model_id", "shadow_model_id", "unsure_band", "late_action", "error_action", "device", "precision",
         "part_timeout_ms", "author", "approved_by", "reason")  # fmt: skip
 

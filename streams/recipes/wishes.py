@@ -22,6 +22,7 @@ from streams.recipes.history import History, Scope
 from streams.topics import KEY_PART
 
 MARGIN = timedelta(seconds=1)  # between our clock, the broker's, and the time that publishing takes
+FIRST = timedelta(seconds=10)  # from now, where nobody says when
 PART_TIMEOUT_MS = (1, 3_600_000)
 CHANGED = ("mode", "model_id", "shadow_model_id", "thresholds", "unsure_band", "late_action", "error_action",
            "device", "precision", "part_timeout_ms")  # fmt: skip
@@ -45,6 +46,8 @@ class Wish:
     """What shall be different; None: as it was. `thresholds` are laid over those that hold."""
 
     model_id: str | None = None
+    shadow_model_id: str | None = None
+    """Empty: no shadow model any more."""
     mode: Mode | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     unsure_band: float | None = None
@@ -70,7 +73,7 @@ class Signed:
 def recipe_of(
     history: History, scope: Scope, wish: Wish, signed: Signed, models: Mapping[str, ModelFacts], now: datetime
 ) -> Recipe:
-    """The recipe to publish. `models` holds the released ones that the wish or the newest recipe names.
+    """The recipe to publish. `models` holds the released ones that the wish or the newest recipe names to decide.
 
     CallerError, with what to do, for what can't be obeyed.
     """
@@ -160,8 +163,8 @@ def approvals_lacking(signed: Signed, needed: int) -> None:
     people = {signed.author, *signed.approved_by}
     if len(people) < needed:
         raise CallerError(
-            f"a recipe takes {needed} different people; came {', '.join(sorted(people))}: name the others with "
-            "--approved-by"
+            f"a recipe takes {needed} different people; came {', '.join(sorted(people))}: others must agree too "
+            "(--approved-by names them)"
         )
 
 
@@ -218,7 +221,8 @@ def _rest(model: ModelFacts, before: Recipe | None, wish: Wish) -> dict[str, Any
     band = wish.unsure_band
     if band is None:
         band = before.unsure_band if before and before.model_id == model.model_id else model.unsure_band
-    return kept | wished | {"unsure_band": band}
+    shadow = kept["shadow_model_id"] if wish.shadow_model_id is None else wish.shadow_model_id or None
+    return kept | wished | {"shadow_model_id": shadow, "unsure_band": band}
 
 
 def _check_classes(model: ModelFacts, known: ModelFacts | None, wish: Wish) -> None:
