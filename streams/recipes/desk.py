@@ -20,7 +20,17 @@ from streams.errors import CallerError
 from streams.recipes.facts import OwnLimits, facts_with, own_limits_apart
 from streams.recipes.history import History, Scope
 from streams.recipes.publishing import publish
-from streams.recipes.wishes import ModelFacts, Signed, Wish, approvals_lacking, check, differences, recipe_of, reverted
+from streams.recipes.wishes import (
+    FIRST,
+    ModelFacts,
+    Signed,
+    Wish,
+    approvals_lacking,
+    check,
+    differences,
+    recipe_of,
+    reverted,
+)
 from streams.registry.book import Book, Release, known_release
 from streams.settings import Settings
 from streams.topics import MODELS, RECIPES
@@ -34,12 +44,25 @@ class Change:
 
     scope: Scope
     wish: Wish | None = None
-    version: int | None = None
+    version: int = 0
 
     @property
     def action(self) -> str:
         """As the audit log calls it."""
         return "recipe.revert" if self.wish is None else "recipe.set"
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who wants it, who agrees, why, and from when on; None: as soon as every worker can know it."""
+
+    author: str
+    reason: str
+    approved_by: tuple[str, ...] = ()
+    effective_at: datetime | None = None
+
+    def signed(self, now: datetime) -> Signed:
+        return Signed(self.author, self.reason, self.effective_at or now + FIRST, self.approved_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,38 +128,44 @@ class RecipeDesk:
         releases = {model_id: known_release(self.book, model_id) for model_id in dict.fromkeys(model_ids)}
         return {model_id: facts_with(release, await self._limits(release)) for model_id, release in releases.items()}
 
-    async def draft(self, change: Change, signed: Signed) -> Draft:
-        """What the change would publish. CallerError, in one sentence, for what can't be obeyed."""
+    async def draft(self, change: Change, by: By) -> Draft:
+        """What the change would publish. CallerError, in one sentence, for what can't be obeyed.
+
+        Models are read first: that may take longer than a recipe's notice.
+        """
+        models = await self._models(change)
+        now = self._clock()
         if change.wish is None:
-            recipe = reverted(self.history, change.scope, change.version, signed, self._clock())
-            check(recipe, (await self.facts(recipe.model_id))[recipe.model_id], self._clock())
+            recipe = reverted(self.history, change.scope, change.version, by.signed(now), now)
+            check(recipe, models[recipe.model_id], now)
         else:
-            models = await self._models(change.scope, change.wish)
-            recipe = recipe_of(self.history, change.scope, change.wish, signed, models, self._clock())
+            recipe = recipe_of(self.history, change.scope, change.wish, by.signed(now), models, now)
         self._check_shadow(recipe)
         return Draft(recipe, self.history.newest(change.scope))
 
-    async def publish(self, change: Change, signed: Signed, seen: Draft) -> Recipe:
+    async def publish(self, change: Change, by: By, seen: Draft) -> Recipe:
         """Audit and publish what a person saw and confirms; returns when it was read back as what workers obey.
 
         CallerError where it can't be obeyed, where too few people stand behind it, or where something else than `seen`
         would be published by now; OperatorError where it takes no effect.
         """
-        approvals_lacking(signed, self.approvals)
-        draft = await self.draft(change, signed)
+        approvals_lacking(by.signed(self._clock()), self.approvals)
+        draft = await self.draft(change, by)
         if not draft.is_like(seen):
             raise CallerError(f"the recipe of {change.scope} was changed meanwhile: look at the difference again")
         await publish(self._settings, draft.recipe, draft.before, change.action)
         return draft.recipe
 
-    async def _models(self, scope: Scope, wish: Wish) -> Mapping[str, ModelFacts]:
-        """Of the model that shall decide and the one that did; a former one that is gone from here says nothing."""
-        before = self.history.newest(scope)
-        wanted = [name for name in (wish.model_id or (before.model_id if before else None),) if name]
-        found = dict(await self.facts(*wanted))
-        if before and before.model_id not in found and self.book.get(before.model_id):
-            found |= await self.facts(before.model_id)
-        return found
+    async def _models(self, change: Change) -> Mapping[str, ModelFacts]:
+        """Of the model that shall decide and the one that did; a former one that was never released says nothing."""
+        before = self.history.newest(change.scope)
+        if change.wish is None:
+            former = self.history.version(change.scope, change.version)
+            return await self.facts(*([former.model_id] if former else []))
+        wanted = [name for name in (change.wish.model_id or (before.model_id if before else None),) if name]
+        if before and self.book.get(before.model_id):
+            wanted.append(before.model_id)
+        return await self.facts(*wanted)
 
     async def _limits(self, release: Release) -> OwnLimits:
         sha256 = release.first.sha256

@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from nicegui import ui
 
 from schemas.records import Recipe
 from streams.errors import CallerError, LinesideError
 from streams.inspection.recipes import ANY_SKU
-from streams.recipes.desk import Change, Draft, RecipeDesk
+from streams.recipes.desk import By, Change, Draft, RecipeDesk
 from streams.recipes.history import Scope
-from streams.recipes.wishes import FIRST, Signed
+from streams.recipes.wishes import FIRST
 from streams.web.access.doors import acting_user, web_context
 from streams.web.access.users import Role, User
 from streams.web.i18n import Texts
@@ -84,7 +84,7 @@ class ChangeDialog:
         self._alert.text = self._t("checking")
         try:
             change = self._step.change()
-            draft = await self._tools.desk.draft(change, self._step.signed(user, ()))
+            draft = await self._tools.desk.draft(change, self._step.by(user))
         except LinesideError as error:
             self._alert.text = str(error)
             return
@@ -120,7 +120,7 @@ class ChangeDialog:
         self._is_busy = True
         self._alert.text = self._t("publishing")
         try:
-            recipe = await self._tools.desk.publish(change, self._step.signed(user, approved_by), seen)
+            recipe = await self._tools.desk.publish(change, self._step.by(user, approved_by), seen)
         except LinesideError as error:
             self._alert.text = str(error)
         except Exception:
@@ -175,38 +175,38 @@ class _FirstStep:
         if asked.version is None:
             before = tools.desk.history.newest(asked.scope) if asked.scope else None
             self._form = ChangeForm(t, tools.desk, before)
-        self._when = Segments(t("in_force_from"), [(SOON, t("when_soon", n=FIRST.seconds)), (LATER, t("when_at"))],
-                              self._choose_when)  # fmt: skip
+        choices = [(SOON, t("when_soon", n=FIRST.seconds)), (LATER, t("when_at"))]
+        self._when: Segments[str] = Segments(t("in_force_from"), choices)
         self._at = field(t("time_of", zone=t.zone.key)).props("type=datetime-local stack-label")
-        self._at.visible = False
+        self._when.on_change = self._choose_when
+        self._when.choose(SOON)
         self._reason = field(t("field_reason")).props("maxlength=200")
 
     def change(self) -> Change:
         """CallerError for what says nothing."""
         scope = self._asked.scope or Scope(*((box.value or "").strip() for box in self._names))
-        return Change(scope, self._form.wish() if self._form else None, self._asked.version)
+        return Change(scope, self._form.wish() if self._form else None, self._asked.version or 0)
 
-    def signed(self, user: User, approved_by: tuple[str, ...]) -> Signed:
-        """Who wants it and why; a beginning that is as soon as can be counts from now. CallerError for no time."""
-        return Signed(user.name, (self._reason.value or "").strip(), self._effective_at(), approved_by)
+    def by(self, user: User, approved_by: tuple[str, ...] = ()) -> By:
+        """Who wants it, why and from when on. CallerError for no time."""
+        return By(user.name, (self._reason.value or "").strip(), approved_by, self._effective_at())
 
     def when_text(self) -> str:
-        if self._when.value == SOON:
-            return self._t("when_soon", n=FIRST.seconds)
-        return self._t.time(self._effective_at(), self._tools.clock())
+        at = self._effective_at()
+        return self._t("when_soon", n=FIRST.seconds) if at is None else self._t.time(at, self._tools.clock())
 
     def _choose_when(self, which: str) -> None:
-        if hasattr(self, "_at"):
-            self._at.visible = which == LATER
+        self._at.visible = which == LATER
 
-    def _effective_at(self) -> datetime:
+    def _effective_at(self) -> datetime | None:
+        """None: as soon as can be."""
         if self._when.value == SOON:
-            return self._tools.clock() + FIRST
+            return None
         try:
             at = datetime.fromisoformat(self._at.value or "")
         except ValueError:
             raise CallerError(self._t("needs_time")) from None
-        return at.replace(tzinfo=self._t.zone).astimezone(UTC) + timedelta(0)
+        return at.replace(tzinfo=self._t.zone).astimezone(UTC)
 
 
 def _title(t: Texts, asked: _Asked) -> None:

@@ -160,7 +160,7 @@ class Segments(Generic[Choice]):
     def __init__(
         self, name: str, choices: Sequence[tuple[Choice, str]], on_change: Callable[[Choice], None] | None = None
     ) -> None:
-        self._on_change = on_change
+        self.on_change = on_change
         self.value: Choice = choices[0][0]
         with ui.element("div").classes("rc-choice").props("role=group") as group:
             group.props["aria-label"] = name
@@ -172,8 +172,8 @@ class Segments(Generic[Choice]):
         self.value = choice
         for known, made in self._buttons.items():
             made.props(f"aria-pressed={str(known == choice).lower()}")
-        if self._on_change is not None:
-            self._on_change(choice)
+        if self.on_change is not None:
+            self.on_change(choice)
 
 
 def _known(value: Choice | None, choices: Sequence[Choice]) -> Choice:
