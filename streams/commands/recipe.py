@@ -33,7 +33,6 @@ from streams.recipes.wishes import (
     reverted,
 )
 from streams.registry.book import Book, known_release
-from streams.registry.shelf import Shelf
 from streams.settings import Settings
 from streams.tail import AGO, SECONDS, plain, safe
 
@@ -149,10 +148,10 @@ async def _read(settings: Settings) -> tuple[History, Book]:
 
 def _facts(settings: Settings, book: Book, names: Sequence[str], before: Recipe | None) -> Mapping[str, ModelFacts]:
     """Of all models named. A former one that was never released, or is gone from here, says nothing."""
-    shelf = Shelf(settings.model_store_dir)
-    found = {name: facts_of(known_release(book, name), shelf) for name in names}
+    store = settings.model_store_dir
+    found = {name: facts_of(known_release(book, name), store) for name in names}
     if before and before.model_id not in found and (release := book.get(before.model_id)):
-        found[before.model_id] = facts_of(release, shelf)
+        found[before.model_id] = facts_of(release, store)
     return found
 
 

@@ -17,7 +17,7 @@ from schemas.records import ModelReleased, Recipe
 from streams.bus.control import ControlReader
 from streams.bus.registry_client import codec_for
 from streams.errors import CallerError
-from streams.recipes.facts import OwnLimits, facts_with, own_limits_apart
+from streams.recipes.facts import facts_of
 from streams.recipes.history import History, Scope
 from streams.recipes.publishing import publish
 from streams.recipes.wishes import (
@@ -31,7 +31,7 @@ from streams.recipes.wishes import (
     recipe_of,
     reverted,
 )
-from streams.registry.book import Book, Release, known_release
+from streams.registry.book import Book, known_release
 from streams.settings import Settings
 from streams.topics import MODELS, RECIPES
 
@@ -89,7 +89,6 @@ class RecipeDesk:
         self._clock = clock
         self.history = History()
         self.book = Book()
-        self._own: dict[str, OwnLimits] = {}  # by sha256, which stands for the same files for ever
         self._listeners: dict[object, Callable[[], None]] = {}
         codec = codec_for(settings)
         self._readers = (
@@ -125,13 +124,15 @@ class RecipeDesk:
 
     async def facts(self, *model_ids: str) -> Mapping[str, ModelFacts]:
         """Of released models. CallerError for one that was never released or can't be read here."""
-        releases = {model_id: known_release(self.book, model_id) for model_id in dict.fromkeys(model_ids)}
-        return {model_id: facts_with(release, await self._limits(release)) for model_id, release in releases.items()}
+        store = self._settings.model_store_dir  # may lie on another machine: off the loop
+        releases = [known_release(self.book, model_id) for model_id in dict.fromkeys(model_ids)]
+        read = [await asyncio.to_thread(facts_of, release, store) for release in releases]
+        return {facts.model_id: facts for facts in read}
 
     async def draft(self, change: Change, by: By) -> Draft:
         """What the change would publish. CallerError, in one sentence, for what can't be obeyed.
 
-        Models are read first: that may take longer than a recipe's notice.
+        Models are read first: where their store lies far away, that takes a part of a recipe's notice.
         """
         models = await self._models(change)
         now = self._clock()
@@ -166,12 +167,6 @@ class RecipeDesk:
         if before and self.book.get(before.model_id):
             wanted.append(before.model_id)
         return await self.facts(*wanted)
-
-    async def _limits(self, release: Release) -> OwnLimits:
-        sha256 = release.first.sha256
-        if sha256 not in self._own:
-            self._own[sha256] = await own_limits_apart(release, self._settings.model_store_dir)
-        return self._own[sha256]
 
     def _check_shadow(self, recipe: Recipe) -> None:
         if recipe.shadow_model_id and known_release(self.book, recipe.shadow_model_id).retired:

@@ -28,7 +28,7 @@ from tests.models_fixture import tiny_artifact
 from tests.released import put_in_force, release
 
 RunWeb = Callable[[FastAPI], AbstractAsyncContextManager[str]]
-SLOW_MS = 30_000
+SLOW_MS = 60_000
 PASSWORDS = {"li": "correct horse", "kim": "battery staple", "ana": "operators too"}
 
 
