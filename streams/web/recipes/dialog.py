@@ -101,6 +101,9 @@ class ChangeDialog:
             with ui.element("dl").classes("rc-facts"):
                 _fact(self._t("in_force_from"), self._step.when_text())
                 _fact(self._t("field_reason"), draft.recipe.reason)
+            for later in self._tools.desk.history.scheduled(change.scope, draft.recipe.effective_at):
+                at = self._t.time(later.effective_at, self._tools.clock())
+                ui.label(self._t("then", at=at, version=later.version)).classes("rc-then")
             needed = self._tools.desk.approvals
             approvals = Approvals(self._t, needed) if needed > 1 else None
 

@@ -57,7 +57,7 @@ class ChangeForm:
         held = before.model_id if before else None
         if held and held not in released:
             released[held] = t("model_gone", model=printable(held))
-        with ui.element("div").classes("rc-fields"):
+        with ui.element("div").classes("rc-fields rc-models"):
             self._model = _select(t("field_model_id"), released, held, self._chosen)
             shadows = {NO_MODEL: t("none")} | released
             shadow = before.shadow_model_id if before else None

@@ -46,7 +46,8 @@ def add_recipes_page(sources: Sources) -> None:
     def recipes_page() -> None:
         require()
         t = texts("recipes")
-        with page_shell("recipes", t("title")) as frame, frame.main:
+        with page_shell("recipes") as frame, frame.main:
+            ui.page_title(f"{t('title')} · {web_context().title}")
             RecipesPage(t, sources)
 
 
@@ -103,7 +104,10 @@ class RecipesPage:
                 ui.label(t("read_only", name=user.display_name if user else "")).classes("ls-text")
                 button(t("sign_in_other"), reauthenticate)
         with self._head:
-            ui.label(t("lead")).classes("ls-muted rc-lead")
+            with ui.element("div"):
+                with ui.element("h1"):
+                    ui.label(t("title"))
+                ui.label(t("lead")).classes("ls-muted rc-lead")
             if self._may_change:
                 button(t("new_recipe"), lambda: self._dialog.change(None))
         self._layout = None
