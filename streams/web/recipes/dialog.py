@@ -67,30 +67,39 @@ class ChangeDialog:
             self._second = ui.element("div").classes("ls-column")
         with self._first:
             self._step = _FirstStep(self._tools, asked)
-            self._buttons(("show_difference", self._preview, "primary"), ("cancel", self._dialog.close, "quiet"))
+            self._first_alert = self._foot(
+                ("show_difference", self._preview, "primary"), ("cancel", self._dialog.close, "quiet")
+            )
         self._second.visible = False
         self._dialog.open()
 
-    def _buttons(self, *which: tuple[str, Callable[..., object], str]) -> None:
-        self._alert = ui.label().classes("ls-alert").props("role=alert")
+    def _foot(self, *which: tuple[str, Callable[..., object], str]) -> ui.label:
+        """Buttons by the key of their text, what they do and their kind; gives the place of a step's sentence."""
+        alert = ui.label().classes("ls-alert").props("role=alert")
         with ui.element("div").classes("ls-row rc-buttons"):
             for key, act, kind in which:
                 button(self._t(key), act, kind)
+        return alert
+
+    def _say(self, text: str) -> None:
+        """In the step that is in sight."""
+        (self._second_alert if self._second.visible else self._first_alert).text = text
 
     async def _preview(self) -> None:
         """Draft what was asked for and show how it differs."""
         if (user := await self._engineer()) is None:
             return
-        self._alert.text = self._t("checking")
+        self._say(self._t("checking"))
         try:
             change = self._step.change()
             draft = await self._tools.desk.draft(change, self._step.by(user))
         except LinesideError as error:
-            self._alert.text = str(error)
+            self._say(str(error))
             return
         if not draft.differences:
-            self._alert.text = self._t("nothing_different")
+            self._say(self._t("nothing_different"))
             return
+        self._say("")
         self._show_draft(change, draft)
 
     def _show_draft(self, change: Change, draft: Draft) -> None:
@@ -110,7 +119,7 @@ class ChangeDialog:
             async def confirm() -> None:
                 await self._confirm(change, draft, approvals.names if approvals else ())
 
-            self._buttons(
+            self._second_alert = self._foot(
                 ("put_in_force", confirm, "primary"), ("back", self._back, ""), ("cancel", self._dialog.close, "quiet")
             )
 
@@ -121,14 +130,14 @@ class ChangeDialog:
         if self._is_busy or (user := await self._engineer()) is None:
             return
         self._is_busy = True
-        self._alert.text = self._t("publishing")
+        self._say(self._t("publishing"))
         try:
             recipe = await self._tools.desk.publish(change, self._step.by(user, approved_by), seen)
         except LinesideError as error:
-            self._alert.text = str(error)
+            self._say(str(error))
         except Exception:
             log.exception("a recipe of %s could not be published", change.scope)
-            self._alert.text = self._t("failed")
+            self._say(self._t("failed"))
         else:
             self._show_done(recipe)
         finally:
@@ -147,7 +156,7 @@ class ChangeDialog:
         user = await acting_user(Role.ENGINEER)
         if user is not None and may_change(user):
             return user
-        self._alert.text = self._t("not_an_engineer")
+        self._say(self._t("not_an_engineer"))
         return None
 
 
