@@ -190,3 +190,9 @@ def test_thresholds_are_read_from_class_and_limit() -> None:
 def test_the_earliest_moment_leaves_every_worker_its_notice() -> None:
     made = wished(Wish(mode=Mode.ACT), seconds=6)
     assert made.effective_at - NOW > NOTICE
+
+
+def test_a_shadow_model_stays_until_another_or_none_is_wished() -> None:
+    history = with_one(shadow_model_id="m2")
+    shadows = [wished(Wish(shadow_model_id=wish), history).shadow_model_id for wish in (None, "m3", "")]
+    assert shadows == ["m2", "m3", None]

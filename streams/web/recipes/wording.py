@@ -14,7 +14,7 @@ from streams.inspection.recipes import ANY_SKU
 from streams.recipes.history import History, Published, Scope
 from streams.recipes.wishes import differences
 from streams.registry.book import Release
-from streams.web.dashboard.wording import NONE, printable
+from streams.web.dashboard.wording import printable
 from streams.web.i18n import Texts
 
 THRESHOLD = "threshold "  # what the names of such differences begin with
@@ -128,8 +128,3 @@ def versions(t: Texts, entries: Iterable[Published]) -> list[tuple[Published, st
 def state_of(history: History, scope: Scope, at: datetime) -> tuple[Recipe | None, tuple[Recipe, ...], int]:
     """What a card shows: the recipe in force, those that will be, and how many there ever were."""
     return history.in_force(scope, at), tuple(history.scheduled(scope, at)), len(history.of(scope))
-
-
-def time_text(t: Texts, at: datetime, now: datetime) -> str:
-    """A time of the plant; `—` for none."""
-    return NONE if at.year <= 1970 else t.time(at, now)
