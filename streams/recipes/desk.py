@@ -8,6 +8,7 @@ is confirmed: what a person saw is what is published, or they are told. Knows no
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +37,7 @@ from streams.settings import Settings
 from streams.topics import MODELS, RECIPES
 
 Clock = Callable[[], datetime]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +184,7 @@ class RecipeDesk:
 
     def _tell(self) -> None:
         for callback in tuple(self._listeners.values()):
-            callback()
+            try:
+                callback()
+            except Exception:  # a page that can't be drawn must not end the reading for all
+                log.exception("a page could not take in that recipes changed")

@@ -84,6 +84,7 @@ async def test_what_cannot_be_obeyed_is_refused_in_a_sentence_and_nothing_is_pub
         for value, reason, says in (
             ("1.5", "escapes", f"{DEFECT}: expected a number above 0 and at most 1, came 1.5"),
             ("half", "escapes", f"{DEFECT}: expected a number such as 0.55; came half."),
+            ("nan", "escapes", f"{DEFECT}: expected a number such as 0.55; came nan."),
             ("0.4", "", "a recipe needs a reason"),
         ):
             await page.fill(DEFECT, value)

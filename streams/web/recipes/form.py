@@ -6,6 +6,7 @@ obeyed, `recipes/wishes.py` says. A model's limits are read when it is chosen. P
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -149,9 +150,12 @@ class ChangeForm:
     def _number(self, box: ui.input, name: str) -> float:
         text = (box.value or "").strip().replace(",", ".")
         try:
-            return float(text)
+            value = float(text)
         except ValueError:
-            raise CallerError(self._t("no_number", name=name, came=printable(text) or self._t("nothing"))) from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise CallerError(self._t("no_number", name=name, came=printable(text) or self._t("nothing")))
+        return value
 
 
 class Segments(Generic[Choice]):

@@ -124,14 +124,14 @@ class RecipesPage:
         if layout != self._layout:
             self._layout = layout
             self._lay_out(lines)
-        history = self._sources.desk.history
+        history, book = self._sources.desk.history, self._sources.desk.book
         for scope, (shown, slot) in self._cards.items():
-            state = state_of(history, scope, now)
+            state = state_of(history, book, scope, now)
             if state != shown:
                 self._cards[scope] = (state, slot)
                 slot.clear()
                 with slot:
-                    scope_card(self._t, scope, history, self._sources.desk.book, now, self._actions())
+                    scope_card(self._t, scope, history, book, now, self._actions())
 
     def _lines(self) -> dict[Line, tuple[Scope, ...]]:
         """The scopes of every line that has a recipe or sends frames, in order."""

@@ -13,7 +13,7 @@ from streams.inspection.decide import ANY_DEFECT
 from streams.inspection.recipes import ANY_SKU
 from streams.recipes.history import History, Published, Scope
 from streams.recipes.wishes import differences
-from streams.registry.book import Release
+from streams.registry.book import Book, Release
 from streams.web.dashboard.wording import printable
 from streams.web.i18n import Texts
 
@@ -125,6 +125,8 @@ def versions(t: Texts, entries: Iterable[Published]) -> list[tuple[Published, st
     return found[::-1]
 
 
-def state_of(history: History, scope: Scope, at: datetime) -> tuple[Recipe | None, tuple[Recipe, ...], int]:
-    """What a card shows: the recipe in force, those that will be, and how many there ever were."""
-    return history.in_force(scope, at), tuple(history.scheduled(scope, at)), len(history.of(scope))
+def state_of(history: History, book: Book, scope: Scope, at: datetime) -> tuple[object, ...]:
+    """What a card depends on: the recipe in force and its model, those that will be, how many there ever were."""
+    current = history.in_force(scope, at)
+    release = book.get(current.model_id) if current else None
+    return current, release, tuple(history.scheduled(scope, at)), len(history.of(scope))
