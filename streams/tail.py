@@ -172,7 +172,7 @@ def _of_models(record: records.Event) -> str:
 
 def _part_decided(part: records.PartDecided) -> Text:
     seen = f"{len(part.views)} of {part.views_expected} views"
-    text = _words(part.sku, part.part_id, seen, ", ".join(part.labels), part.detail)
+    text = _words(part.sku, part.part_id, seen, ", ".join(part.labels), part.detail, f"mode {part.mode}")
     return Text(f"{part.outcome:<13}", style=OUTCOME_STYLES.get(part.outcome, "magenta")) + Text("  " + safe(text))
 
 

@@ -16,6 +16,7 @@ NG = Judgement(Outcome.NG, Reason.SCORE)
 UNSURE = Judgement(Outcome.UNSURE, Reason.SCORE)
 ERROR = rejected(Reason.CORRUPT, "")
 LATE = Judgement(Outcome.ERROR, Reason.LATE)
+COLLECTED = Judgement(Outcome.ERROR, Reason.UNQUALIFIED)
 
 
 def at(ms: float) -> datetime:

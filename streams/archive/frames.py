@@ -94,7 +94,7 @@ class FrameArchiver:
         archived = self._codec.encode(without_picture(frame))
         place = (frame.plant, frame.line, period.day)
         period.files.add(place, row_of(TABLES[FRAMES.name], found, *judged, found.sha256, archived))
-        if why := kept_for(outcome):
+        if why := kept_for(outcome, period.outcomes.collected(*at)):
             period.kept.add(period.day, await self._keeper.keep(frame, *at, why, 1.0))
         elif (nbytes := await self._keeper.size(frame)) is not None:
             period.passed[frame.plant, frame.line].append(Passed(*at, frame.frame_id, nbytes))

@@ -1,8 +1,9 @@
 """Which pictures of passed frames are kept, and with which probability each would have been. Pure.
 
-Of a line's passed frames of one period a simple random sample is kept, drawn by the frames' own digests: the same
-frames give the same sample on every try. Its size follows from a share and a byte budget, both fixed beforehand, so
-each frame's inclusion probability is exact (sampling without replacement; Cochran 1977, Sampling Techniques, ch. 2).
+Of a line's passed frames of one period, and those that were only collected, a simple random sample is kept, drawn by
+the frames' own digests: the same frames give the same sample on every try. Its size follows from a share and a byte
+budget, both fixed beforehand, so each frame's inclusion probability is exact (sampling without replacement; Cochran
+1977, Sampling Techniques, ch. 2).
 """
 
 from __future__ import annotations
@@ -46,8 +47,11 @@ class Chosen:
     probability: float
 
 
-def kept_for(outcome: Outcome | None) -> str | None:
-    """Why a frame's picture is kept by its live outcome alone; None for one that passed."""
+def kept_for(outcome: Outcome | None, collected: bool = False) -> str | None:
+    """Why a frame's picture is kept by its live outcome alone; None for one that passed or was only collected: a line
+    may collect for weeks, and its pictures are as many as it makes parts."""
+    if collected:
+        return None
     if outcome is None or outcome is Outcome.UNKNOWN:
         return UNDECIDED
     return outcome.value if outcome in KEPT_ALWAYS else None

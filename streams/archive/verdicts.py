@@ -1,4 +1,5 @@
-"""What became of the frames of a period: their live outcomes, one byte a frame. Pure.
+"""What became of the frames of a period: their live outcomes, and whether they were only collected, one byte a frame.
+Pure.
 
 The first verdict of a frame in log order is the one that counts.
 """
@@ -10,10 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from schemas.records import Outcome, VerdictIssued
+from streams.inspection.decide import is_collected
 
 _CODES = {outcome: number for number, outcome in enumerate(Outcome)}
 _OUTCOMES = tuple(Outcome)
 NONE = 255
+COLLECTED = 128  # added to an outcome's code
 
 
 class LiveOutcomes:
@@ -40,9 +43,17 @@ class LiveOutcomes:
         elif verdict.source_offset >= low:
             codes = self._codes[partition]
             if codes[verdict.source_offset - low] == NONE:
-                codes[verdict.source_offset - low] = _CODES[verdict.outcome]
+                codes[verdict.source_offset - low] = _CODES[verdict.outcome] | COLLECTED * is_collected(verdict)
 
     def outcome(self, partition: int, offset: int) -> Outcome | None:
         """None for a frame without a verdict."""
-        code = int(self._codes[partition][offset - self._stretches[partition][0]])
-        return None if code == NONE else _OUTCOMES[code]
+        code = self._code(partition, offset)
+        return None if code == NONE else _OUTCOMES[code & ~COLLECTED]
+
+    def collected(self, partition: int, offset: int) -> bool:
+        """Whether nobody was to decide about the frame."""
+        code = self._code(partition, offset)
+        return code != NONE and bool(code & COLLECTED)
+
+    def _code(self, partition: int, offset: int) -> int:
+        return int(self._codes[partition][offset - self._stretches[partition][0]])

@@ -27,7 +27,7 @@ from streams.commands.evaluate import examined
 from streams.commands.ui import Ui
 from streams.downstream.audit.log import AuditLog
 from streams.errors import CallerError
-from streams.registry.book import Book, Release, taken, uri_of
+from streams.registry.book import Book, Release, known_release, taken, uri_of
 from streams.registry.shelf import Shelf
 from streams.settings import Settings
 from streams.tail import plain, safe
@@ -154,14 +154,6 @@ async def read(settings: Settings) -> Book:
             except ValueError as error:
                 Ui().say(f"left out: record {event.offset} of {MODELS.name}: {error}")
     return book
-
-
-def known_release(book: Book, model_id: str) -> Release:
-    """What was released under an id; CallerError, with what there is, for one that never was."""
-    if (found := book.get(model_id)) is None:
-        names = ", ".join(release.first.model_id for release in book.all()) or "none so far"
-        raise CallerError(f"no model {model_id!r:.80} was released; released are: {names}")
-    return found
 
 
 async def publish(settings: Settings, record: ModelReleased, action: str, before: ModelReleased | None) -> None:

@@ -16,11 +16,12 @@ from models.examination import rule_of
 from models.paired import Judged, Paired, Split, paired
 from models.scoring import scores_by
 from streams.commands.evaluate import chosen, decoded
-from streams.commands.models import known_release, read
+from streams.commands.models import read
 from streams.commands.ui import MakeBar, Ui
 from streams.errors import CallerError
 from streams.evaluation.answer import shown
 from streams.evaluation.page import figure
+from streams.registry.book import known_release
 from streams.registry.shelf import Shelf
 from streams.settings import Settings
 

@@ -69,7 +69,7 @@ async def rebuild(
     """The verdict made again; CallerError where there is none of this id."""
     codec = codec_for(settings)
     was = await _verdict(settings, codec, wanted, run, archive)
-    if was.reason in (Reason.LATE, Reason.UNQUALIFIED):
+    if was.reason is Reason.LATE or (was.reason is Reason.UNQUALIFIED and not was.scores):
         return Rebuilt(Answer.NOT_SCORED, f"no model decided: {was.reason} {was.detail}", was.outcome.value)
     found = await _frame(settings, codec, was, archive)
     if found is None:

@@ -14,21 +14,28 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.records import Canary, Recipe
-from streams.commands.models import known_release
 from streams.commands.models import read as released
 from streams.commands.ui import Ui
 from streams.downstream.rework.link import now_ms
 from streams.errors import CallerError
 from streams.recipes.checks import ModelFacts, check, named_by
+from streams.recipes.facts import facts_of
 from streams.recipes.history import History, Published, Scope, scope_of
-from streams.recipes.publishing import facts_of, history, publish
-from streams.recipes.wishes import Signed, Wish, approvals_lacking, differences, models_needed, recipe_of, reverted
-from streams.registry.book import Book
-from streams.registry.shelf import Shelf
+from streams.recipes.publishing import history, publish
+from streams.recipes.wishes import (
+    FIRST,
+    Signed,
+    Wish,
+    approvals_lacking,
+    differences,
+    models_needed,
+    recipe_of,
+    reverted,
+)
+from streams.registry.book import Book, known_release
 from streams.settings import Settings
 from streams.tail import AGO, SECONDS, plain, safe
 
-FIRST = timedelta(seconds=10)  # from now, where nobody says when
 ROWS = ("mode", "model_id", "shadow_model_id", "canary", "unsure_band", "late_action", "error_action", "device",
         "precision", "part_timeout_ms", "author", "approved_by", "reason")  # fmt: skip
 
@@ -139,10 +146,10 @@ async def _read(settings: Settings) -> tuple[History, Book]:
 
 def facts(settings: Settings, book: Book, names: Sequence[str], before: Recipe | None) -> Mapping[str, ModelFacts]:
     """Of all models named. A former one that was never released, or is gone from here, says nothing."""
-    shelf = Shelf(settings.model_store_dir)
-    found = {name: facts_of(known_release(book, name), shelf) for name in names}
+    store = settings.model_store_dir
+    found = {name: facts_of(known_release(book, name), store) for name in names}
     if before and before.model_id not in found and (release := book.get(before.model_id)):
-        found[before.model_id] = facts_of(release, shelf)
+        found[before.model_id] = facts_of(release, store)
     return found
 
 

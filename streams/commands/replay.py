@@ -15,7 +15,6 @@ import pyarrow as pa
 from schemas.records import Precision
 from streams.bus.admin import require_topics
 from streams.bus.offsets import end_offsets
-from streams.commands.models import known_release
 from streams.commands.models import read as released
 from streams.commands.replay_report import show_coverage, show_done
 from streams.commands.replay_workers import Workers
@@ -24,6 +23,7 @@ from streams.commands.yielding import yield_to_the_line
 from streams.errors import CallerError
 from streams.inspection.engine_room import ServingModel
 from streams.inspection.recipes import models_of
+from streams.registry.book import known_release
 from streams.registry.shelf import Shelf
 from streams.replay.coverage import coverage, readable
 from streams.replay.planning import Range

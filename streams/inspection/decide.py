@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
+from typing import Protocol
 
 from models.views import View, any_wrong
 from schemas.records import (
@@ -34,6 +35,16 @@ ANY_DEFECT = "*"  # key of a recipe's thresholds for all defect classes together
 FALLBACK_OUTCOMES = {Fallback.NG: Outcome.NG, Fallback.UNSURE: Outcome.UNSURE}  # else ERROR: not inspected
 TO_BE_LOOKED_AT = (Outcome.NG, Outcome.UNSURE)
 NOT_DEFECTS = (Reason.LATE,)  # reach people through `parts`, whatever their outcome
+NO_LETTERS = (Reason.LATE, Reason.UNQUALIFIED)  # nothing is wrong with the event: nobody was to decide, or too late
+
+
+class Judged(Protocol):
+    """What was decided about a frame: a judgement, a verdict, or a part's view."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def reason(self) -> Reason: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,7 @@ class Judgement:
     @property
     def is_unreadable(self) -> bool:
         """True where the event becomes a dead letter beside its verdict: it could not be inspected at all."""
-        return self.outcome is Outcome.ERROR and self.reason not in NOT_DEFECTS
+        return self.outcome is Outcome.ERROR and self.reason not in NO_LETTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +142,7 @@ def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe, places: 
     `scores` are probabilities in the order of `classes.names`, then the novelty of models that know what good parts
     look like. NG where a defect reaches its threshold, UNSURE where one comes within `unsure_band` below it or the
     picture is novel, else OK; findings say in which of `places` they are. A defect class without a finite threshold, or
-    a band that is no number, can't be decided: UNQUALIFIED.
+    a band that is no number, can't be decided: UNQUALIFIED. A recipe that only collects decides nothing at all.
     """
     novelty = None if classes.novel_above is None else float(scores[-1])
     probabilities = scores if novelty is None else scores[:-1]
@@ -139,6 +150,8 @@ def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe, places: 
     if not all(math.isfinite(score) for score in (*by_class.values(), novelty or 0.0)):
         told = f"the model gave {by_class}, novelty {novelty}"
         return Judgement(Outcome.ERROR, Reason.NON_FINITE, told[:DETAIL_MAX_CHARS])
+    if recipe.mode is Mode.COLLECT:
+        return replace(unqualified(f"recipe version {recipe.version} only collects", by_class, recipe), novelty=novelty)
     judgement = _by_scores(by_class, classes, recipe, novelty)
     findings = tuple(_placed(finding, places.get(finding.label)) for finding in judgement.findings)
     return replace(judgement, novelty=novelty, findings=findings)
@@ -180,14 +193,24 @@ def _defect_scores(by_class: Mapping[str, float], classes: ClassRoles, recipe: R
     return scores
 
 
-def unqualified(detail: str, scores: Mapping[str, float] | None = None) -> Judgement:
-    """No recipe or no model may decide about this frame: a person must."""
-    return Judgement(Outcome.UNSURE, Reason.UNQUALIFIED, detail[:DETAIL_MAX_CHARS], scores=scores or {})
+def unqualified(detail: str, scores: Mapping[str, float] | None = None, recipe: Recipe | None = None) -> Judgement:
+    """No recipe or no model may decide about this frame: a person must.
+
+    Where the recipe only collects, nobody was asked to decide: the frame is no defect, and its part is not inspected.
+    """
+    outcome = Outcome.ERROR if recipe and recipe.mode is Mode.COLLECT else Outcome.UNSURE
+    return Judgement(outcome, Reason.UNQUALIFIED, detail[:DETAIL_MAX_CHARS], scores=scores or {})
+
+
+def is_collected(of: Judged) -> bool:
+    """Whether a frame was not to be decided about, because its recipe only collects."""
+    return of.outcome is Outcome.ERROR and of.reason is Reason.UNQUALIFIED
 
 
 def late(recipe: Recipe | None, overdue_ms: float) -> Judgement:
-    """A frame past its deadline gets the recipe's late_action; it is never OK."""
-    action = recipe.late_action if recipe else Fallback.NOT_INSPECTED
+    """A frame past its deadline gets the recipe's late_action, or none where it only collects; it is never OK."""
+    decides = recipe is not None and recipe.mode is not Mode.COLLECT
+    action = recipe.late_action if recipe and decides else Fallback.NOT_INSPECTED
     detail = f"{overdue_ms:.0f} ms past its deadline"
     return Judgement(FALLBACK_OUTCOMES.get(action, Outcome.ERROR), Reason.LATE, detail)
 

@@ -8,7 +8,7 @@ by a pure function or by a part given at start; this file only asks them in the 
     a copy?         ─ yes ▶ what the first one got
     still in time?  ─ no ─▶ the recipe's late_action
     picture there?  ─ no ─▶ ERROR and dead letter
-    recipe, model?  ─ no ─▶ UNSURE, UNQUALIFIED
+    recipe, model?  ─ no ─▶ UNSURE, UNQUALIFIED (ERROR where the recipe only collects: never a defect)
     suspect?        ─ yes ▶ decoded and scored alone, in a child process
     decode, score, decide
 """
@@ -217,7 +217,7 @@ async def judgement_of(
         return unqualified(f"no recipe for {frame.plant}/{frame.line} and SKU {frame.sku}"), Provenance()
     room = rooms.get(recipe.model_id)
     if room is None:
-        return unqualified(f"model {recipe.model_id} is not on this worker"), Provenance()
+        return unqualified(f"model {recipe.model_id} is not on this worker", recipe=recipe), Provenance()
     scores, provenance, places = await room.score(encoded_image(frame, image), expires_at)
     return judge(scores.tolist(), room.model.roles, recipe, places), provenance
 

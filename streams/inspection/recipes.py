@@ -18,6 +18,7 @@ from streams.inspection.limits import check_texts
 ANY_SKU = "*"
 NOTICE = timedelta(seconds=5)  # every worker has read a recipe by then
 DEFAULT_VERSION = 0
+DEFAULT_MODE = Mode.ADVISE
 _TEXTS = ("plant", "line", "sku", "model_id", "shadow_model_id", "device", "author", "reason")
 
 
@@ -129,7 +130,7 @@ def default_recipe(model_id: str, thresholds: Iterable[tuple[str, float]], unsur
         line="*",
         sku=ANY_SKU,
         version=DEFAULT_VERSION,
-        mode=Mode.ADVISE,
+        mode=DEFAULT_MODE,
         model_id=model_id,
         thresholds=dict(thresholds),
         unsure_band=unsure_band,

@@ -10,20 +10,15 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
-from models.errors import ModelError
 from schemas.records import Recipe
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Subscription
 from streams.downstream.audit.log import AuditLog
-from streams.errors import CallerError, OperatorError
-from streams.inspection.decide import ANY_DEFECT
+from streams.errors import OperatorError
 from streams.inspection.recipes import NOTICE
-from streams.recipes.checks import ModelFacts
 from streams.recipes.history import History, scope_of
 from streams.recipes.wishes import differences
-from streams.registry.book import Release
-from streams.registry.shelf import Shelf
 from streams.settings import Settings
 from streams.topics import RECIPES
 
@@ -38,25 +33,6 @@ async def history(settings: Settings) -> History:
         async for event in events:
             found.take(event.record, event.timestamp)
     return found
-
-
-def facts_of(release: Release, shelf: Shelf) -> ModelFacts:
-    """What recipes must fit, of a released model; CallerError where its files can't be read here."""
-    record = release.first
-    try:
-        artifact = shelf.get(record.uri)
-    except ModelError as error:
-        raise CallerError(f"the model {record.model_id} can't be checked here: {error}") from error
-    own = {item.name: item.threshold for item in artifact.classes} | {ANY_DEFECT: artifact.any_defect_threshold}
-    return ModelFacts(
-        model_id=record.model_id,
-        classes=record.classes,
-        defects=frozenset(item.name for item in artifact.classes if item.role == "defect"),
-        thresholds={name: limit for name, limit in own.items() if limit is not None},
-        unsure_band=artifact.unsure_band,
-        skus=record.skus,
-        retired=release.retired,
-    )
 
 
 async def publish(

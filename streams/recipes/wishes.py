@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from schemas.records import Canary, Fallback, Mode, Precision, Recipe
@@ -18,6 +18,7 @@ from streams.errors import CallerError
 from streams.recipes.checks import ModelFacts, check
 from streams.recipes.history import History, Scope
 
+FIRST = timedelta(seconds=10)  # from now, where nobody says when
 NO_MODEL = ""  # in a wish: no shadow, no canary
 CHANGED = ("mode", "model_id", "shadow_model_id", "canary", "thresholds", "unsure_band", "late_action", "error_action",
            "device", "precision", "part_timeout_ms")  # fmt: skip
@@ -136,8 +137,8 @@ def approvals_lacking(signed: Signed, needed: int) -> None:
     people = {signed.author, *signed.approved_by}
     if len(people) < needed:
         raise CallerError(
-            f"a recipe takes {needed} different people; came {', '.join(sorted(people))}: name the others with "
-            "--approved-by"
+            f"a recipe takes {needed} different people; came {', '.join(sorted(people))}: others must agree too "
+            "(--approved-by names them)"
         )
 
 

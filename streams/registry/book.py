@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.records import ModelReleased
+from streams.errors import CallerError
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 PLACE = "models/"  # what a uri begins with
@@ -54,6 +55,14 @@ class Book:
     def all(self) -> list[Release]:
         """In the order of their first release."""
         return sorted(self._releases.values(), key=lambda release: (release.first_at, release.first.model_id))
+
+
+def known_release(book: Book, model_id: str) -> Release:
+    """What was released under an id; CallerError, with what there is, for one that never was."""
+    if (found := book.get(model_id)) is None:
+        names = ", ".join(release.first.model_id for release in book.all()) or "none so far"
+        raise CallerError(f"no model {model_id!r:.80} was released; released are: {names}")
+    return found
 
 
 def uri_of(sha256: str) -> str:

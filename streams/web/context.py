@@ -22,6 +22,8 @@ class WebContext:
     access: Access
     tickets: Tickets
     title: str
+    pages: tuple[tuple[str, str], ...] = ()
+    """Path, and the key of its name in `lang/*/common.json`, of the pages that the header leads to."""
 
 
 def context_of(connection: HTTPConnection) -> WebContext:

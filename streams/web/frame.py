@@ -60,7 +60,9 @@ def page_shell(area: str, title: str = "", fill: bool = False) -> Iterator[Frame
     user = current_user()
     with ui.element("div").classes("ls-page ls-fill" if fill else "ls-page"):
         with ui.element("header").classes("ls-header"):
-            _brand(title)
+            with ui.element("div").classes("ls-home"):
+                _brand(title)
+                _navigation(t)
             slot = ui.element("div").classes("ls-slot")
             with ui.element("div").classes("ls-aside"):
                 _connection(t)
@@ -88,6 +90,20 @@ def _brand(title: str) -> None:
     with ui.element("div").classes("ls-brand"):
         ui.element("img").props('src="/static/mark.svg" alt="" width=32 height=32')
         ui.label(title).classes("ls-title")
+
+
+def _navigation(t: Texts) -> None:
+    pages, here = web_context().pages, ui.context.client.request.url.path
+    if not pages:
+        return
+    with ui.element("nav").classes("ls-nav") as nav:
+        nav.props["aria-label"] = t("pages")
+        for path, name in pages:
+            with ui.element("a") as link:
+                link.props["href"] = path
+                if path == here:
+                    link.props["aria-current"] = "page"
+                ui.label(t(name))
 
 
 def _connection(t: Texts) -> None:

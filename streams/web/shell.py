@@ -46,10 +46,11 @@ page = functools.partial(ui.page, reconnect_timeout=KEEP_PAGE_S)
 """Registers a page, `@page("/path")`: NiceGUI's, but its state outlasts a lost connection."""
 
 
-def make_web(settings: Settings, access: Access, title: str) -> FastAPI:
-    """The web app of this process: security first, `/static`, `/health`, `/docs`, signing in, and NiceGUI's pages."""
+def make_web(settings: Settings, access: Access, title: str, pages: tuple[tuple[str, str], ...] = ()) -> FastAPI:
+    """The web app of this process: security first, `/static`, `/health`, `/docs`, signing in, and NiceGUI's pages. The
+    header leads to `pages`, by path and the key of their name."""
     web = FastAPIOffline(title=title, redoc_url=None)
-    context = WebContext(settings, access, Tickets(), title)
+    context = WebContext(settings, access, Tickets(), title, pages)
     web.state.lineside = nicegui_app.state.lineside = context
     web.mount("/static", StaticFiles(directory=STATIC), name="static")
     web.include_router(access_router)

@@ -276,3 +276,27 @@ def test_settings_name_the_file_and_no_proxy(tmp_path: Path) -> None:
     assert users_path(Settings(data_dir=tmp_path)) == tmp_path / "users.json"
     assert users_path(Settings(users_file="/etc/l.json")) == Path("/etc/l.json")
     assert proxy_of(Settings()) is None
+
+
+async def test_who_vouches_proves_it_is_audited_and_begins_no_session(
+    path: Path, clock: Clock, trail: AuditTrail
+) -> None:
+    access = Access(path, on_audit=trail, clock=clock)
+    for claimed, secret, name in (("eva", "correct horse", "eva"), ("0004711", "2580", "ana"), ("ana", "2580", "ana")):
+        found = await access.vouch(claimed, secret, HERE)
+        assert not isinstance(found, Refused)
+        assert found.name == name
+    assert [entry[:3] for entry in trail.entries] == [(n, "session.vouch", n) for n in ("eva", "ana", "ana")]
+
+
+@pytest.mark.parametrize("claimed", ["eva", "0004711", "nobody", "power-bi"])
+async def test_who_vouches_with_a_wrong_secret_is_nobody_and_waits_longer_each_time(
+    path: Path, clock: Clock, trail: AuditTrail, claimed: str
+) -> None:
+    access = Access(path, on_audit=trail, clock=clock)
+    for _ in range(ACCOUNT.free + 1):
+        assert await access.vouch(claimed, "guess", HERE) == Refused()
+    waits = await access.vouch(claimed, "correct horse", HERE)
+    assert isinstance(waits, Refused)
+    assert waits.wait_s > 0
+    assert {entry[1] for entry in trail.entries} == {"session.refused"}

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.records import Outcome
+from schemas.records import Mode, Outcome, Reason
 from streams.archive.keeping import UNDECIDED, Allowance, Passed, choose, kept_for
 from streams.archive.periods import Period, is_closed, next_period, period_at
-from tests.builders import NAMESPACE
+from streams.archive.verdicts import LiveOutcomes
+from streams.inspection.decide import judge, rejected, unqualified
+from tests.builders import NAMESPACE, ROLES, frame, recipe, verdict
 
 
 def passed(count: int, nbytes: int = 100) -> list[Passed]:
@@ -21,6 +23,7 @@ def passed(count: int, nbytes: int = 100) -> list[Passed]:
 def test_what_did_not_pass_is_always_kept_and_what_has_no_verdict_too() -> None:
     assert [kept_for(o) for o in (Outcome.NG, Outcome.UNSURE, Outcome.ERROR)] == ["NG", "UNSURE", "ERROR"]
     assert kept_for(Outcome.OK) is None
+    assert kept_for(Outcome.ERROR, collected=True) is None
     assert kept_for(None) == kept_for(Outcome.UNKNOWN) == UNDECIDED
 
 
@@ -41,10 +44,27 @@ def test_over_many_periods_each_frame_is_kept_as_often_as_its_probability_says()
     for period in range(times):
         chosen = choose(frames, Allowance(0.25, 10**9), f"l/{period}")
         assert chosen.probability == pytest.approx(0.25)
-        for frame in chosen.frames:
-            kept[frame.offset] += 1
+        for one in chosen.frames:
+            kept[one.offset] += 1
     for count in kept.values():
         assert count / times == pytest.approx(0.25, abs=0.03)  # 3.8 standard deviations
+
+
+def test_of_a_frame_the_first_verdict_says_its_outcome_and_whether_it_was_only_collected() -> None:
+    outcomes = LiveOutcomes("lineside.frames", {0: (0, 5)})
+    corrupt, collects = rejected(Reason.CORRUPT, ""), unqualified("", {"good": 1.0}, recipe(mode=Mode.COLLECT))
+    judged = (collects, corrupt, judge([1, 0, 0], ROLES, recipe()), unqualified("no recipe"))
+    for offset, judgement in enumerate(judged):
+        outcomes.add(0, verdict(frame(offset), judgement, offset))
+    outcomes.add(0, verdict(frame(0), judge([1, 0, 0], ROLES, recipe()), 0))  # a later one counts for nothing
+    told = [(outcomes.outcome(0, offset), outcomes.collected(0, offset)) for offset in range(5)]
+    assert told == [
+        (Outcome.ERROR, True),
+        (Outcome.ERROR, False),
+        (Outcome.OK, False),
+        (Outcome.UNSURE, False),
+        (None, False),
+    ]
 
 
 def test_periods_lie_on_a_fixed_grid_and_close_when_nothing_can_join_any_more() -> None:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from models.evaluate import Rate, rate
-from schemas.records import Estimate
+from schemas.records import Estimate, Mode
 from streams.downstream.overview.view import (
     Changeover,
     Choice,
@@ -113,6 +113,7 @@ def _tile(**changes: Any) -> Tile:
         "alarms": 0,
         "trend": (58.0, None, 59.0),
         "newest_at": START,
+        "mode": Mode.UNKNOWN,
     }
     return Tile(**fields | changes)
 
@@ -232,6 +233,12 @@ def test_a_line_that_runs_well_is_quiet_and_one_with_an_alarm_is_not() -> None:
     running, alarmed = tiles(shown, WORDS, Address(), CALENDAR)["tiles"]
     assert (running["quiet"], alarmed["quiet"]) == (True, False)
     assert running["unit"] == "of 60 parts/min"
+
+
+def test_a_tile_says_whether_verdicts_move_parts_and_that_a_line_inspects_nothing_on_purpose() -> None:
+    of = [_tile(mode=Mode.ACT), _tile(mode=Mode.ADVISE), _tile(mode=Mode.COLLECT, state=LineState.NOT_INSPECTED)]
+    words = [tile["word"] for tile in tiles(view(tiles=of), WORDS, Address(), CALENDAR)["tiles"]]
+    assert words == ["Running · acts", "Running · advises", "Collects, decides nothing"]
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,7 @@ from streams.inspection.decide import (
     DETAIL_MAX_CHARS,
     Judgement,
     Provenance,
+    is_collected,
     issue,
     judge,
     late,
@@ -112,6 +114,25 @@ def test_scores_of_another_number_of_classes_are_refused() -> None:
         judge([0.5, 0.5], ROLES, recipe())
 
 
+@pytest.mark.parametrize("scores", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.6, 0.4, 0.0]])
+@pytest.mark.parametrize("changes", [{}, {"thresholds": {}}, {"unsure_band": math.nan}])
+def test_a_recipe_that_only_collects_keeps_the_scores_and_decides_nothing(
+    scores: list[float], changes: dict[str, Any]
+) -> None:
+    judged = judge(scores, ROLES, recipe(mode=Mode.COLLECT, version=7, **changes))
+    assert (judged.outcome, judged.reason, judged.findings) == (Outcome.ERROR, Reason.UNQUALIFIED, ())
+    assert list(judged.scores.values()) == scores
+    assert judged.detail == "recipe version 7 only collects"
+    assert is_collected(judged)
+
+
+def test_what_is_collected_keeps_its_novelty_and_a_score_that_is_no_number_is_an_error_still() -> None:
+    novel = replace(ROLES, novel_above=1.0)
+    judged = judge([0.9, 0.1, 0.0, 7.5], novel, recipe(mode=Mode.COLLECT))
+    assert (judged.novelty, is_collected(judged)) == (7.5, True)
+    assert judge([math.nan, 0.1, 0.0], ROLES, recipe(mode=Mode.COLLECT)).reason is Reason.NON_FINITE
+
+
 @given(
     st.lists(st.floats(0, 1), min_size=3, max_size=3),
     st.floats(0, 1),
@@ -157,6 +178,7 @@ def test_what_a_person_must_look_at_is_a_defect_and_what_could_not_be_read_a_dea
         (Judgement(Outcome.UNSURE, Reason.SCORE), (True, False)),
         (unqualified("no recipe"), (True, False)),
         (rejected(Reason.CORRUPT, "damaged"), (False, True)),
+        (unqualified("no model", recipe=recipe(mode=Mode.COLLECT)), (False, False)),
     ]
     for judged, kind in kinds:
         assert (judged.is_defect, judged.is_unreadable) == kind

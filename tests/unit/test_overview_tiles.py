@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.records import Severity
+from schemas.records import Mode, Severity
 from streams.downstream.overview.tiles import TREND, parse_plan
 from streams.downstream.overview.view import LineState, Tile
 from streams.errors import CallerError
-from tests.overview import alarm, fold, minute, read, span, view_of, window
+from tests.overview import alarm, fold, in_force, minute, read, span, view_of, window
 
 
 def tile_of(now: float, *windows: int, **changes: object) -> Tile:
@@ -44,6 +44,24 @@ def test_parts_that_go_by_uninspected_are_the_worst_that_can_be_said() -> None:
     assert view_of(found, span(0, 60), now=10.5).tiles[0].state is LineState.NOT_INSPECTED
     found.window(read(window(10)))
     assert view_of(found, span(0, 60), now=10.5).tiles[0].state is LineState.ALARM
+
+
+@pytest.mark.parametrize(
+    ("names", "mode"),
+    [
+        (("A@2",), Mode.ACT),
+        (("A@2", "B@3"), Mode.ADVISE),
+        (("A@2", "B@3", "*@4"), Mode.COLLECT),
+        (("A@9",), Mode.UNKNOWN),
+        (("A@0",), Mode.ADVISE),  # the model's own limits
+        ((), Mode.UNKNOWN),
+    ],
+)
+def test_a_line_is_as_binding_as_the_least_binding_recipe_at_work(names: tuple[str, ...], mode: Mode) -> None:
+    found = fold(window(9, recipes=dict.fromkeys(names, 1)))
+    for version, known in ((2, Mode.ACT), (3, Mode.ADVISE), (4, Mode.COLLECT)):
+        found.recipe(read(in_force("A", version, mode=known, effective_at=minute(1))))
+    assert view_of(found, span(0, 60), now=10.5).tiles[0].mode is mode
 
 
 def test_the_trend_has_gaps_where_there_are_no_windows() -> None:

@@ -14,7 +14,9 @@ from tests.parts import at
 OK, GONE = PartOutcome.OK, PartOutcome.NOT_INSPECTED
 
 
-def part(number: int, outcome: PartOutcome = GONE, station: str = "s1", s: float | None = None) -> PartDecided:
+def part(
+    number: int, outcome: PartOutcome = GONE, station: str = "s1", s: float | None = None, collected: bool = False
+) -> PartDecided:
     """One part a second."""
     time = at(1_000 * (number if s is None else s))
     return PartDecided(
@@ -25,7 +27,7 @@ def part(number: int, outcome: PartOutcome = GONE, station: str = "s1", s: float
         sku="A",
         part_id=str(number),
         outcome=outcome,
-        reason=PartReason.VIEWS if outcome is OK else PartReason.LATE_VIEW,
+        reason=PartReason.VIEWS if outcome is OK or collected else PartReason.LATE_VIEW,
         detail="" if outcome is OK else "view 1 late",
         views_expected=1,
         first_at=time,
@@ -84,6 +86,20 @@ def test_312_late_parts_are_one_alarm_that_grows_and_is_cleared_by_the_next_insp
     assert len({alarm.alarm_id for alarm in [*grown, cleared]}) == 1
     assert (cleared.value, cleared.cleared, cleared.since) == (312.0, at(313_000), at(1_000))
     assert grown[0].subject == "p1/l1/s1"
+
+
+def test_parts_of_a_recipe_that_only_collects_are_a_block_but_no_alarm_and_end_the_one_that_stood() -> None:
+    """2 late │ the recipe is set to collect │ 3 collected"""
+    alarms = Alarms()
+    late, collected = [part(1), part(2)], [part(n, collected=True) for n in (3, 4, 5)]
+    alarms.see(*late)
+    [cleared] = alarms.see(*collected)
+
+    assert (cleared.value, cleared.cleared) == (2.0, at(3_000))
+    assert alarms.see(part(6, collected=True)) == []
+    assert Alarms().restore(collected) == []
+    [block] = blocks(collected)
+    assert (block.count, block.reasons) == (3, {PartReason.VIEWS: 3})
 
 
 def test_a_fast_line_updates_its_alarm_once_a_second() -> None:

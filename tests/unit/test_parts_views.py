@@ -8,7 +8,7 @@ from schemas.records import Mode, Outcome, PartOutcome, PartReason, Reason
 from streams.downstream.parts.views import View, judged, labels, mode
 from streams.inspection.decide import Judgement, judge
 from tests.builders import ROLES, recipe
-from tests.parts import ERROR, LATE, NG, OK, UNSURE, view
+from tests.parts import COLLECTED, ERROR, LATE, NG, OK, UNSURE, view
 
 NOT_INSPECTED = PartOutcome.NOT_INSPECTED
 LATE_NG = Judgement(Outcome.NG, Reason.LATE)
@@ -37,6 +37,12 @@ def views(*judgements: Judgement | None) -> dict[int, View]:
         ((OK, LATE_NG), PartOutcome.NG, PartReason.VIEWS, "view 2 NG"),
         ((OK, LATE_UNSURE), PartOutcome.UNSURE, PartReason.VIEWS, ""),
         ((OK, LATE_OK), NOT_INSPECTED, PartReason.LATE_VIEW, "view 2 late"),
+        ((COLLECTED, COLLECTED), NOT_INSPECTED, PartReason.VIEWS, "views 1 and 2 only collected"),
+        ((COLLECTED, OK, UNSURE), NOT_INSPECTED, PartReason.VIEWS, "view 1 only collected"),
+        ((COLLECTED, NG), PartOutcome.NG, PartReason.VIEWS, "view 2 NG; view 1 only collected"),
+        ((COLLECTED, None), NOT_INSPECTED, PartReason.MISSING_VIEW, "view 2 of 2 missing; view 1 only collected"),
+        ((COLLECTED, ERROR), NOT_INSPECTED, PartReason.ERROR_VIEW, "view 2 not inspected: CORRUPT; "
+         "view 1 only collected"),
     ],
 )  # fmt: skip
 def test_the_worst_that_is_certain_decides(

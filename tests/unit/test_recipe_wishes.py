@@ -152,7 +152,7 @@ def test_a_revert_brings_the_content_of_a_version_back_as_a_new_one() -> None:
 def test_a_change_that_takes_two_people_is_refused_from_its_author_alone() -> None:
     approvals_lacking(signed(approved_by=("bo",)), 2)
     for alone in ((), ("ana",)):
-        with pytest.raises(CallerError, match="takes 2 different people; came ana: name the others with --approved-by"):
+        with pytest.raises(CallerError, match="takes 2 different people; came ana: others must agree too"):
             approvals_lacking(signed(approved_by=alone), 2)
 
 

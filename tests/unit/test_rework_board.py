@@ -97,6 +97,13 @@ def test_a_defect_that_can_be_no_case_is_refused(changes: dict[str, Any]) -> Non
 # --- closing and opening --------------------------------------------------------------------------------------------
 
 
+def test_a_sample_of_what_was_only_collected_is_a_blind_case_whatever_its_strategy() -> None:
+    made = board()
+    made.sample(read(sample(1, strategy=Strategy.UNCERTAIN, verdict_outcome=Outcome.ERROR)))
+    (case,) = made.open_cases("oldest", "ana")
+    assert (case.blind, case.outcome) == (True, Outcome.ERROR)
+
+
 def test_an_outcome_closes_a_case_and_its_withdrawal_opens_it_again() -> None:
     made = with_defects(1)
     made.outcome(read(outcome(1, "a")))

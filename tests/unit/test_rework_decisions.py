@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from schemas.records import Disposition, ReworkFinding
+from schemas.records import Disposition, Outcome, ReworkFinding
 from streams.downstream.rework.cases import Case, case_of_defect, case_of_sample
 from streams.downstream.rework.decisions import (
     COMMENT_MAX,
@@ -54,6 +54,11 @@ def test_the_record_names_the_case_and_who_decided() -> None:
 
 def test_the_models_own_label_is_no_correction() -> None:
     assert outcome_of(case(), Decision(CONFIRMED, "scratch"), BY, None).corrected_label is None
+
+
+def test_what_a_person_names_without_seeing_the_models_label_is_kept_though_it_is_the_same() -> None:
+    case = case_of_sample(read(sample(1, predicted_label="scratch", verdict_outcome=Outcome.ERROR)))
+    assert outcome_of(case, Decision(ReworkFinding.CONFIRMED, "scratch"), BY, None).corrected_label == "scratch"
 
 
 def test_an_audits_record_names_its_sample() -> None:

@@ -91,6 +91,8 @@ def test_old_decisions_are_let_go() -> None:
         (said("a", predicted_label="*", corrected_label="dent"), "dent"),
         (said("a", corrected_label="good"), None),  # bad and good at once
         (said("a", FALSE_REJECT, verdict_outcome=Outcome.OK), "good"),  # whatever class came nearest
+        (said("a", verdict_outcome=Outcome.ERROR), None),  # only collected: the person saw no label of the model's
+        (said("a", verdict_outcome=Outcome.ERROR, corrected_label="scratch"), "scratch"),
         (said("a", FALSE_REJECT, corrected_label="dent"), "good"),
         (said("a", ReworkFinding.NOT_FOUND), None),
     ],

@@ -108,6 +108,30 @@ def test_novel_are_the_unsure_and_rejected_that_are_least_like_any_good_part() -
     assert "Its novelty is 0.700" in found.candidates[0].why
 
 
+def collected(n: int, scores: dict[str, float], **changes: Any) -> VerdictIssued:
+    """A frame of a recipe that only collects."""
+    return judged(n, outcome=Outcome.ERROR, reason=Reason.UNQUALIFIED, findings=(), scores=scores, **changes)
+
+
+def test_of_what_is_only_collected_the_closest_calls_are_uncertain_and_nothing_is_an_audit_of_a_pass() -> None:
+    verdicts = [collected(1, {"good": 0.9, "scratch": 0.1}), collected(2, {"good": 0.45, "scratch": 0.55})]
+    verdicts += [collected(3, {"good": 0.7, "scratch": 0.3}), collected(4, {}), passed(5)]
+    shortlists = closed(verdicts)
+    uncertain = shortlists[Strategy.UNCERTAIN]
+    assert numbers(uncertain) == [2, 3, 1]
+    assert uncertain.candidates[0].why == (
+        "The recipe only collects; the model says scratch with 0.55, 0.10 ahead of all else."
+    )
+    assert numbers(shortlists[Strategy.PASS_AUDIT]) == [5]
+
+
+def test_of_what_is_only_collected_the_least_like_good_parts_are_novel() -> None:
+    scores = {"good": 1.0}
+    verdicts = [collected(n, scores, novelty=float(n)) for n in (1, 2, 3)]
+    plan = a_plan(shares={Strategy.NOVEL: 1.0})
+    assert numbers(closed(verdicts, plan=plan)[Strategy.NOVEL]) == [3, 2, 1]
+
+
 def test_what_is_unsure_for_another_reason_than_a_score_says_so() -> None:
     novel = judged(
         1, outcome=Outcome.UNSURE, findings=(), detail="novelty 0.4000 is above 0.2000: like no good part seen"

@@ -112,7 +112,7 @@ def test_the_small_print_says_what_the_model_thought() -> None:
     said = facts(T, case(), NOW)
 
     assert (said["label"], said["limit"], said["view"]) == ("scratch 0.93", "0.62", "1 of 1")
-    assert (said["model"], said["recipe"]) == ("m1", "1")
+    assert (said["model"], said["recipe"]) == ("m1", "1 · acts")
 
 
 def test_a_blind_case_says_nothing_of_what_the_model_thought() -> None:

@@ -15,6 +15,7 @@ from schemas.records import (
     AlarmRaised,
     DefectDetected,
     LineWindow,
+    Mode,
     PartDecided,
     Recipe,
     ReworkOutcome,
@@ -56,6 +57,7 @@ class Fold:
         self._uninspected = Uninspected()
         self._recipes = RecipeBook()
         self._skus: dict[tuple[str, str], set[str]] = {}
+        self._modes: dict[tuple[str, str, int], Mode] = {}
         self._waiting: int | None = None
         self._planned = planned
         self._width_ms = width_ms
@@ -91,6 +93,7 @@ class Fold:
         recipe = read.record
         if self._recipes.add(recipe, read.timestamp):
             self._skus.setdefault((recipe.plant, recipe.line), set()).add(recipe.sku)
+            self._modes[recipe.plant, recipe.line, recipe.version] = recipe.mode
             self._changed()
 
     def waiting(self, frames: int | None) -> None:
@@ -176,7 +179,7 @@ class Fold:
     def _source(self, axis: Axis, now: datetime) -> Source:
         end_ms = min(axis.end_ms, to_ms(now))
         end_ms -= end_ms % self.width_ms
-        return Source(self.windows, self.findings, self._alarms, self._planned, self.width_ms, end_ms)
+        return Source(self.windows, self.findings, self._alarms, self._planned, self.width_ms, end_ms, self._modes)
 
     def _missing(self, found: Totals, rows: Sequence[Row], stations: frozenset[Station], span: Span) -> Missing:
         return Missing(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from schemas.records import Mode
 from streams.downstream.overview.alarms import PRESSING, Alarms
 from streams.downstream.overview.findings import Findings
 from streams.downstream.overview.rows import Row, Station
 from streams.downstream.overview.view import LineState, Tile
 from streams.downstream.overview.windows import Windows
+from streams.downstream.parts.views import least_binding
 from streams.downstream.statistics.totals import first_pass_yield
 from streams.downstream.statistics.windows import from_ms
 from streams.errors import CallerError
+from streams.inspection.recipes import DEFAULT_MODE, DEFAULT_VERSION
 
 NEWEST = 5
 """Whole windows that a line's speed is measured over; without a frame for as long, and in the running one, it idles."""
@@ -32,6 +35,8 @@ class Source:
     planned: Mapping[str, float]
     width_ms: int
     end_ms: int
+    modes: Mapping[tuple[str, str, int], Mode]
+    """Of recipes, by plant, line and version."""
 
 
 def tiles(source: Source, stations: Collection[Station], rows: Sequence[Row]) -> tuple[Tile, ...]:
@@ -84,7 +89,18 @@ def _tile(source: Source, stations: Sequence[Station], rows: Sequence[Row], tren
         alarms=len(alarms),
         trend=_trend(source, trend),
         newest_at=from_ms(max(row.start_ms for row in newest)) if newest else None,
+        mode=least_binding(mode for row in newest for mode in _modes(source, row)),
     )
+
+
+def _modes(source: Source, row: Row) -> Iterator[Mode]:
+    """Of the recipes in a window, which are named `sku@version`; those that nobody knows any more are left out."""
+    for name in row.recipes:
+        _, _, version = name.rpartition("@")
+        if version == str(DEFAULT_VERSION):
+            yield DEFAULT_MODE
+        elif version.isdecimal() and (mode := source.modes.get((*row.station[:2], int(version)))):
+            yield mode
 
 
 def _state(source: Source, rows: Sequence[Row], alarm: bool) -> LineState:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from models.evaluate import Rate
-from schemas.records import AlarmRaised, Estimate, Recipe
+from schemas.records import AlarmRaised, Estimate, Mode, Recipe
 from streams.downstream.parts.blocks import Block
 from streams.downstream.rework.agreement import Agreement
 from streams.downstream.statistics.control_chart import PChart
@@ -65,6 +65,8 @@ class Tile:
     """Parts a minute of the newest windows, oldest first: a sparkline."""
     newest_at: datetime | None
     """Trigger time of the newest window that has frames."""
+    mode: Mode
+    """The least binding one among the recipes of its stations' newest windows; UNKNOWN where none is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from schemas.records import AlarmKind, AlarmRaised, PartDecided, PartOutcome, Severity
+from schemas.records import AlarmKind, AlarmRaised, PartDecided, PartOutcome, PartReason, Severity
 from streams.downstream.parts.alarms import AlarmBook, alarm_id
 
 KIND = AlarmKind.NOT_INSPECTED
@@ -40,7 +40,7 @@ class Uninspected:
         self._open = {alarm.subject: alarm for alarm in alarms if alarm.kind is KIND}
         ended: set[str] = set()
         for part in parts:
-            if part.outcome is PartOutcome.NOT_INSPECTED:
+            if _went_by(part):
                 self._count(part)
             else:
                 self._runs.pop(_station(part), None)
@@ -53,7 +53,7 @@ class Uninspected:
         station = _station(part)
         if alarm := self._open.pop(station, None):
             self._take_over(station, alarm)
-        if part.outcome is PartOutcome.NOT_INSPECTED:
+        if _went_by(part):
             self._put(station, self._count(part), at)
         elif run := self._runs.pop(station, None):
             self._put(station, run, at, cleared=True)
@@ -102,6 +102,12 @@ class Uninspected:
                 detail=run.detail,
             )
         )
+
+
+def _went_by(part: PartDecided) -> bool:
+    """Uninspected against all intent. A part with all its views there was not inspected because its recipe only
+    collects: somebody wants it so, and an alarm would stand for weeks."""
+    return part.outcome is PartOutcome.NOT_INSPECTED and part.reason is not PartReason.VIEWS
 
 
 def _station(part: PartDecided) -> str:

@@ -1,8 +1,8 @@
 """What the views of one part say together: the outcome, the reason and the words for it. Pure.
 
 Place in the flow: asked by the assembler when a part is decided. Any NG makes the part NG. Else a view that is missing,
-late or unreadable makes it NOT_INSPECTED, whatever the others say; else any UNSURE makes it UNSURE; only a part whose
-views were all inspected and found OK is OK. Knows nothing of time, Kafka or how views are collected.
+late, unreadable or only collected makes it NOT_INSPECTED, whatever the others say; else any UNSURE makes it UNSURE.
+Only a part whose views were all inspected and found OK is OK. Knows nothing of time, Kafka or how views come together.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from schemas.records import Mode, Outcome, PartOutcome, PartReason, PartView, Reason, SequenceRange, VerdictIssued
+from streams.inspection.decide import is_collected
 
 MAX_LABELS = 32
 LABEL_MAX_CHARS = 200
@@ -25,9 +26,10 @@ class Standing(IntEnum):
 
     OK = 0
     UNSURE = 1
-    LATE = 2
-    ERROR = 3
-    NG = 4
+    COLLECTED = 2
+    LATE = 3
+    ERROR = 4
+    NG = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class View:
             return Standing.UNSURE
         if outcome is Outcome.OK and reason is Reason.SCORE:
             return Standing.OK
+        if is_collected(self.shown):
+            return Standing.COLLECTED
         return Standing.LATE if reason is Reason.LATE else Standing.ERROR
 
     def outweighs(self, other: View) -> bool:
@@ -93,6 +97,7 @@ def judged(views: Mapping[int, View], expected: int, contradictions: Iterable[st
     remarks += [f"{_views_of(missing)} of {expected} missing"] if missing else []
     remarks += [f"{_views(numbers[Standing.LATE])} late"] if numbers[Standing.LATE] else []
     remarks += [f"view {n} not inspected: {views[n].shown.reason}" for n in numbers[Standing.ERROR][:RANGES_SPELLED]]
+    remarks += [f"{_views(numbers[Standing.COLLECTED])} only collected"] if numbers[Standing.COLLECTED] else []
     remarks += contradictions
     outcome, reason = _outcome(numbers, bool(missing), bool(tuple(contradictions)))
     return Judgement(outcome, reason, "; ".join(remarks))
@@ -109,6 +114,8 @@ def _outcome(
         return PartOutcome.NOT_INSPECTED, PartReason.LATE_VIEW
     if numbers[Standing.ERROR] or contradicted:
         return PartOutcome.NOT_INSPECTED, PartReason.ERROR_VIEW
+    if numbers[Standing.COLLECTED]:
+        return PartOutcome.NOT_INSPECTED, PartReason.VIEWS
     return PartOutcome.UNSURE if numbers[Standing.UNSURE] else PartOutcome.OK, PartReason.VIEWS
 
 
@@ -120,7 +127,12 @@ def labels(views: Iterable[View]) -> tuple[str, ...]:
 
 def mode(views: Iterable[View]) -> Mode:
     """The least binding mode of the views: only a part whose views all may act may be moved."""
-    return min((view.mode for view in views), key=MODES.index, default=Mode.UNKNOWN)
+    return least_binding(view.mode for view in views)
+
+
+def least_binding(modes: Iterable[Mode]) -> Mode:
+    """Of several modes the one that holds for all together; UNKNOWN of none."""
+    return min(modes, key=MODES.index, default=Mode.UNKNOWN)
 
 
 def missing_ranges(present: Sequence[int], expected: int) -> list[SequenceRange]:

@@ -112,6 +112,6 @@ def _label(outcome: ReworkOutcome) -> str | None:
         case ReworkFinding.FALSE_REJECT:
             return _NO_DEFECT
         case ReworkFinding.CONFIRMED:
-            model_saw_a_defect = outcome.verdict_outcome is not Outcome.OK
+            model_saw_a_defect = outcome.verdict_outcome in (Outcome.NG, Outcome.UNSURE)
             return outcome.corrected_label or (outcome.predicted_label if model_saw_a_defect else None)
     return None

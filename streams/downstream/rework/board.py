@@ -22,7 +22,6 @@ from schemas.records import (
     ReworkOutcome,
     SampleSelected,
     StationClaim,
-    Strategy,
 )
 from streams.downstream.parts.blocks import Block
 from streams.downstream.rework.cases import Case, CaseKey, Kind, Read, Scope, case_of_defect, case_of_sample
@@ -31,6 +30,7 @@ from streams.downstream.rework.claims import Claims
 from streams.downstream.rework.part_log import PartLog
 from streams.downstream.rework.queue import Order, Queue
 from streams.downstream.rework.review import FIRST, REVIEWS, SECOND, needs_second
+from streams.downstream.sampling.strategies import asks_for_look
 
 Known = DefectDetected | SampleSelected | PartDecided | ReworkOutcome
 
@@ -92,9 +92,9 @@ class Board:
             self._located[read.record.verdict_id] = read
 
     def sample(self, read: Read[SampleSelected]) -> None:
-        """Takes a pass audit in; samples of other strategies ask for no look. ValueError where it can be no case."""
+        """Takes in a sample that people shall look at, such as a pass audit. ValueError where it can be no case."""
         sample = read.record
-        if sample.strategy is not Strategy.PASS_AUDIT or not self._scope.covers(sample):
+        if not asks_for_look(sample) or not self._scope.covers(sample):
             return
         if sample.verdict_id not in self._cases:  # where a verdict is a defect too, the defect says more
             self._take_in(case_of_sample(read))

@@ -1,8 +1,8 @@
 """A case: one inspected frame that a person shall look at. Pure.
 
-Cases come from `defects` (rejected or unsure frames) and from `samples` (passed frames chosen for a pass audit). A
-sample carries no whole verdict, so a case has the plain fields that both have, and `verdict`, `defect` or `sample`
-beside them. Knows nothing of who holds or decided a case.
+Cases come from `defects` (rejected or unsure frames) and from `samples` (passed frames chosen for a pass audit, and
+frames that were only collected). A sample carries no whole verdict, so a case has the plain fields that both have, and
+`verdict`, `defect` or `sample` beside them. Knows nothing of who holds or decided a case.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Case:
 
     @property
     def blind(self) -> bool:
-        """Whether the person must not see what model and others thought: a review, or a pass audit."""
+        """Whether the person must not see what model and others thought: a review, or a look at a sample."""
         return self.kind is not Kind.REJECT
 
     @property
@@ -167,7 +167,7 @@ def case_of_defect(read: Read[DefectDetected]) -> Case:
 
 
 def case_of_sample(read: Read[SampleSelected]) -> Case:
-    """The audit of a passed frame; ValueError where its station is no key."""
+    """The look at a sampled frame; ValueError where its station is no key."""
     sample = read.record
     case = Case(
         **{name: getattr(sample, name) for name in (*_OF_BOTH, *_OF_PICTURE)},

@@ -103,7 +103,7 @@ def writable(text: str) -> str:
 def outcome_of(case: Case, decision: Decision, by: Signature, supersedes: UUID | None) -> ReworkOutcome:
     """The record of a decision. `supersedes` is the withdrawn outcome that it follows, if any.
 
-    A label that is the model's own is no correction and is left out.
+    A label that is the model's own is no correction and is left out, unless the person decided without seeing it.
     """
     return ReworkOutcome(
         outcome_id=by.outcome_id,
@@ -120,7 +120,7 @@ def outcome_of(case: Case, decision: Decision, by: Signature, supersedes: UUID |
         operator=by.operator,
         finding=decision.finding,
         predicted_label=case.label,
-        corrected_label=decision.label if decision.label != case.label else None,
+        corrected_label=decision.label if case.blind or decision.label != case.label else None,
         disposition=decision.disposition,
         comment=decision.comment,
         decided_at=by.at,

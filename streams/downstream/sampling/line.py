@@ -18,6 +18,7 @@ from streams.downstream.sampling.pools import Candidate, Pool
 from streams.downstream.sampling.strategies import (
     Wish,
     is_judged,
+    is_only_scored,
     is_pass,
     is_rare,
     prediction,
@@ -69,7 +70,7 @@ class Line:
 
     def verdict(self, verdict: VerdictIssued, at: datetime) -> None:
         """Takes a verdict in; `at` is the append time of its frame."""
-        if not is_judged(verdict):
+        if not is_judged(verdict) and not is_only_scored(verdict):
             return
         start = self._plan.start_of(at)
         slot, day, period = self._plan.slot_of(start), self._day(start), self._period(start)

@@ -9,9 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.records import Finding, Outcome, Reason, ReworkFinding, ReworkOutcome, Strategy, VerdictIssued
+from schemas.records import (
+    Finding,
+    Outcome,
+    Reason,
+    ReworkFinding,
+    ReworkOutcome,
+    SampleSelected,
+    Strategy,
+    VerdictIssued,
+)
 from streams.downstream.sampling.estimates import is_bad
-from streams.inspection.decide import ANY_DEFECT, LIVE
+from streams.inspection.decide import ANY_DEFECT, LIVE, is_collected
 
 UNCERTAIN_BAND = 0.1  # a score this little above its limit is near it
 GOOD = "good"  # what a part is called where nothing is wrong, as training has it
@@ -22,7 +31,16 @@ SHOWN_CHARS = 64
 
 def is_judged(verdict: VerdictIssued) -> bool:
     """Whether a model decided by scores on a real line: neither a replay, nor late, unreadable or unqualified."""
-    return not verdict.simulated and verdict.run == LIVE and verdict.reason is Reason.SCORE
+    return _is_live(verdict) and verdict.reason is Reason.SCORE
+
+
+def is_only_scored(verdict: VerdictIssued) -> bool:
+    """Whether a model scored on a real line for a recipe that only collects: nothing passed, nothing was rejected."""
+    return _is_live(verdict) and is_collected(verdict) and bool(verdict.scores)
+
+
+def _is_live(verdict: VerdictIssued) -> bool:
+    return not verdict.simulated and verdict.run == LIVE
 
 
 def is_pass(verdict: VerdictIssued) -> bool:
@@ -45,8 +63,13 @@ def prediction(verdict: VerdictIssued) -> tuple[str | None, float | None]:
 
 
 def uncertainty(verdict: VerdictIssued) -> tuple[float, str] | None:
-    """How far a verdict lies from its limit (0 within the recipe's unsure band) and why; None for a clear one."""
+    """How far a verdict lies from its limit (0 within the recipe's unsure band) and why; None for a clear one.
+
+    What was only collected has no limit: the lead of its likeliest class stands for it, and none is too clear.
+    """
     label, score = prediction(verdict)
+    if is_collected(verdict):
+        return _margin(verdict)
     if verdict.outcome is Outcome.UNSURE and verdict.detail:  # it was no score that made it so
         return 0.0, f"The model was unsure: {shown(verdict.detail)}."
     if verdict.outcome is Outcome.UNSURE:
@@ -58,6 +81,14 @@ def uncertainty(verdict: VerdictIssued) -> tuple[float, str] | None:
         return None
     near = f"its score {finding.score:.2f} is {above:.2f} above the limit {finding.threshold:.2f}"
     return above, f"The model rejected it as {shown(finding.label)} by a hair: {near}."
+
+
+def _margin(verdict: VerdictIssued) -> tuple[float, str]:
+    """The lead of the likeliest class over the next (margin sampling; Scheffer, Decomain and Wrobel 2001)."""
+    label, score = prediction(verdict)
+    first, second = (*sorted(verdict.scores.values(), reverse=True), 0.0)[:2]
+    lead = f"the model says {shown(label)} with {score or 0:.2f}, {first - second:.2f} ahead of all else"
+    return first - second, f"The recipe only collects; {lead}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +111,20 @@ class Wish:
     human_label: str | None
 
 
+def asks_for_look(sample: SampleSelected) -> bool:
+    """Whether people shall look at a sampled picture though no defect event asks them: an audit of a passed frame, or
+    one that was only collected."""
+    return sample.strategy is Strategy.PASS_AUDIT or sample.verdict_outcome is Outcome.ERROR
+
+
 def label_of(outcome: ReworkOutcome) -> str | None:
     """What a person says that the part is; None where they don't say, or call it bad without a name."""
     if outcome.finding is ReworkFinding.FALSE_REJECT:
         return GOOD
     if outcome.finding is not ReworkFinding.CONFIRMED:
         return None
-    said = None if outcome.verdict_outcome is Outcome.OK else outcome.predicted_label
+    is_seen = outcome.verdict_outcome in (Outcome.NG, Outcome.UNSURE)  # of all else nobody is shown the model's label
+    said = outcome.predicted_label if is_seen else None
     name = outcome.corrected_label or said
     return None if name in (GOOD, ANY_DEFECT) else name
 
@@ -96,7 +134,9 @@ def decision(outcome: ReworkOutcome) -> Decision:
 
 
 def correction(outcome: ReworkOutcome) -> str | None:
-    """Why a decision corrects the model, None where it agrees or doesn't say."""
+    """Why a decision corrects the model, None where it agrees, doesn't say, or the model had decided nothing."""
+    if outcome.verdict_outcome is Outcome.ERROR:
+        return None
     said, found = outcome.predicted_label, label_of(outcome)
     rejected = outcome.verdict_outcome is Outcome.NG
     if outcome.finding is ReworkFinding.FALSE_REJECT and rejected:

@@ -122,6 +122,20 @@ class Access:
         known = {a.badge: a for a in (self._current() or {}).values() if a.badge}
         return await self._prove(known.get(badge.strip()), badge.strip(), PIN, pin, address)
 
+    async def vouch(self, claimed: str, secret: str, address: str) -> User | Refused:
+        """Somebody beside whoever is signed in proves who they are, by name and password or badge and PIN. No session
+        begins; each is in the audit log."""
+        claimed = claimed.strip()
+        accounts = self._current() or {}
+        account = accounts.get(claimed) or next((a for a in accounts.values() if a.badge == claimed), None)
+        kind = PIN if account and account.pin_hash and not account.password_hash else PASSWORD
+        proven = await self._proven(account, claimed, kind, secret, address)
+        if isinstance(proven, Refused):
+            return proven
+        by = {"by": kind.removesuffix("_hash")}
+        await self.on_audit(proven.name, "session.vouch", proven.name, before=None, after=by)
+        return proven.user
+
     def by_token(self, token: str) -> User | None:
         """The machine that holds a bearer token."""
         sha256 = passwords.token_sha256(token)
@@ -174,6 +188,14 @@ class Access:
     async def _prove(
         self, account: Account | None, claimed: str, kind: str, secret: str, address: str
     ) -> SignedIn | Refused:
+        proven = await self._proven(account, claimed, kind, secret, address)
+        if isinstance(proven, Refused):
+            return proven
+        return await self._begin(proven.user, proven, kind.removesuffix("_hash"))
+
+    async def _proven(
+        self, account: Account | None, claimed: str, kind: str, secret: str, address: str
+    ) -> Account | Refused:
         now_s, key = self._clock(), claimed[:MAX_SECRET_CHARS]
         if (wait_s := max(self._by_account.wait_s(key, now_s), self._by_address.wait_s(address, now_s))) > 0:
             return Refused(wait_s)
@@ -190,7 +212,7 @@ class Access:
         self._by_account.forgive(key)
         if passwords.is_outdated(secret_hash):
             account = await asyncio.to_thread(self._rehash, account, kind, secret)
-        return await self._begin(account.user, account, kind.removesuffix("_hash"))
+        return account
 
     async def _begin(self, user: User, account: Account | None, by: str) -> SignedIn:
         after = {"by": by, "roles": sorted(user.roles)}

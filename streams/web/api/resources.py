@@ -102,7 +102,7 @@ RESOURCES: Mapping[str, Resource] = {
         Resource(
             "verdicts",
             VERDICTS,
-            "The decision about every frame.",
+            "The decision about every frame. Only one of mode ACT may move a part.",
             _verdict,
             records.Outcome,
             _EVERY_FILTER,
@@ -111,7 +111,7 @@ RESOURCES: Mapping[str, Resource] = {
         Resource(
             "parts",
             PARTS,
-            "The decision about every part, from all its views.",
+            "The decision about every part, from all its views. Only one of mode ACT may be moved by it.",
             _part,
             records.PartOutcome,
             _EVERY_FILTER,

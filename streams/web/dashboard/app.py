@@ -1,4 +1,5 @@
-"""The web app of the dashboard: overview, pictures, tables and the reading interface, put together around its page.
+"""The web app of the dashboard: overview, recipes, pictures, tables, the reading interface, put together around its
+pages.
 
 Place in the flow: `lineside dashboard` opens it and serves it. Chooses the parts and decides nothing.
 """
@@ -19,17 +20,22 @@ from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.downstream.audit.log import AuditLog
 from streams.downstream.overview.feed import Overview
+from streams.downstream.rework.link import now_ms
+from streams.recipes.desk import RecipeDesk
 from streams.settings import Settings
 from streams.web.access.access import Access
 from streams.web.access.doors import require
 from streams.web.access.routes import reader
 from streams.web.api.router import ApiSources, api_router, kafka_sources
 from streams.web.binding import Binding, check_binding
-from streams.web.dashboard.address import Calendar, parse_address, parse_shifts
+from streams.web.dashboard.address import Address, Calendar, parse_address, parse_shifts
 from streams.web.dashboard.boards import Boards, Views
 from streams.web.dashboard.page import DashboardPage
 from streams.web.dashboard.panels import TABLES
 from streams.web.dashboard.tables import csv_table, file_name
+from streams.web.recipes.page import PATH as RECIPES_PATH
+from streams.web.recipes.page import Sources as RecipeSources
+from streams.web.recipes.page import add_recipes_page
 from streams.web.shell import make_web, page, page_shell, texts
 
 TICK_S = 1.0  # live spans end with the clock, not with an event
@@ -52,22 +58,24 @@ async def open_dashboard(settings: Settings, options: DashboardOptions) -> Async
         access = Access.from_settings(settings, AuditLog(publisher, "sign-in/dashboard", _now).record)
         check_binding(options.binding, access)
         overview = await stack.enter_async_context(Overview(settings, options.since))
+        recipes = await stack.enter_async_context(RecipeDesk(settings, now_ms))
         sources = await stack.enter_async_context(kafka_sources(settings))
-        yield await stack.enter_async_context(dashboard_web(settings, access, overview, sources))
+        yield await stack.enter_async_context(dashboard_web(settings, access, overview, recipes, sources))
 
 
 @contextlib.asynccontextmanager
 async def dashboard_web(
-    settings: Settings, access: Access, overview: Views, sources: ApiSources
+    settings: Settings, access: Access, overview: Views, recipes: RecipeDesk, sources: ApiSources
 ) -> AsyncIterator[FastAPI]:
     """The web app over an overview that is at work. Pictures come from `sources`, as the whole of `/api` does."""
     boards = Boards(overview, calendar_of(settings), _now)
     ticking = asyncio.create_task(_tick(boards))
-    web = make_web(settings, access, "Lineside")
+    web = make_web(settings, access, "Lineside", (("/", "page_lines"), (RECIPES_PATH, "page_recipes")))
     web.state.is_connected = lambda: overview.connected
     web.include_router(api_router(sources, reader))
     web.include_router(_table_router(boards))
     _add_page(boards)
+    add_recipes_page(RecipeSources(recipes, lambda: _lines(boards), lambda: overview.connected, now_ms))
     try:
         yield web
     finally:
@@ -107,6 +115,12 @@ def _table_router(boards: Boards) -> APIRouter:
         return Response(csv_table(name, view), media_type="text/csv; charset=utf-8", headers=headers)
 
     return router
+
+
+def _lines(boards: Boards) -> set[tuple[str, str]]:
+    """Plant and line of all stations that are known."""
+    view = boards.overview.view(Address().scope, boards.span(Address()))
+    return {(plant, line) for plant, line, _ in view.stations}
 
 
 async def _tick(boards: Boards) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from schemas.records import Mode
 from streams.downstream.overview.view import LineState, Tile, View
 from streams.downstream.rework.cases import Scope
 from streams.web.dashboard.address import Address, Calendar, Period, local_text, query_of
@@ -37,7 +38,7 @@ def _tile(tile: Tile, words: Wording, address: Address, calendar: Calendar, seve
         "go": _to(replace(address, scope=target.scope), calendar),
         "chosen": is_chosen,
         "state": tile.state,
-        "word": t(f"line_{tile.state}"),
+        "word": _word(tile, words),
         "quiet": tile.state in (LineState.RUNNING, LineState.IDLE),
         "pace": words.rate(tile.parts_per_min),
         "unit": t("pace_unit") if plan is None else t("pace_of_plan", n=words.plan(plan)),
@@ -50,6 +51,14 @@ def _tile(tile: Tile, words: Wording, address: Address, calendar: Calendar, seve
         "trend": [None if pace is None else round(pace, 1) for pace in tile.trend],
         "newest": None if tile.newest_at is None else round(tile.newest_at.timestamp() * 1000),
     }
+
+
+def _word(tile: Tile, words: Wording) -> str:
+    """What the line does, and whether its verdicts move parts. One that collects inspects nothing, on purpose."""
+    if tile.mode is Mode.COLLECT and tile.state is LineState.NOT_INSPECTED:
+        return words.t("line_COLLECTS")
+    state = words.t(f"line_{tile.state}")
+    return state if tile.mode is Mode.UNKNOWN else f"{state} · {words.t(f'mode_{tile.mode}')}"
 
 
 def bar(view: View, words: Wording, address: Address, calendar: Calendar) -> Model:

@@ -38,8 +38,16 @@ def facts(t: Texts, case: Case, now: datetime) -> Facts:
     said["inspected"] = t.time(case.inspected_at, now)
     if not case.blind:
         said["model"] = t("none") if case.model_id is None else printable(case.model_id, 64)
-        said["recipe"] = t("none") if case.recipe_version is None else str(case.recipe_version)
+        said["recipe"] = _recipe(t, case)
     return said
+
+
+def _recipe(t: Texts, case: Case) -> str:
+    """Its version, and whether it moves parts by itself."""
+    if case.recipe_version is None:
+        return t("none")
+    mode = "" if case.verdict is None else f" · {t(f'mode_{case.verdict.mode}')}"
+    return f"{case.recipe_version}{mode}"
 
 
 def _of_model(t: Texts, case: Case) -> Facts:

@@ -1,0 +1,1 @@
+"""The engineers' page: recipes in force, their history, and changes of them."""
