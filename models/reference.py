@@ -41,7 +41,9 @@ class Reference:
         for name in ("score", "novelty"):
             values = getattr(self, name)
             if not are_quantiles(values):
-                raise ModelRefusedError(f"'{name}' of a reference must be ascending finite numbers; came {values!r:.80}")
+                raise ModelRefusedError(
+                    f"'{name}' of a reference must be ascending finite numbers; came {values!r:.80}"
+                )
 
     def to_json(self) -> dict[str, object]:
         return {"good": self.good, "score": list(self.score), "novelty": list(self.novelty)}
@@ -60,7 +62,9 @@ def are_quantiles(values: Sequence[Any]) -> bool:
     if not values:
         return True
     numbers = all(type(value) in (int, float) and math.isfinite(value) for value in values)
-    return numbers and 2 <= len(values) <= MOST_QUANTILES and all(a <= b for a, b in zip(values, values[1:], strict=False))
+    return (
+        numbers and 2 <= len(values) <= MOST_QUANTILES and all(a <= b for a, b in zip(values, values[1:], strict=False))
+    )
 
 
 def quantiles_of(values: Any) -> tuple[float, ...]:

@@ -1,0 +1,258 @@
+"""All cameras under watch: verdicts in, states of alarms and learned references out. The core of drift, pure.
+
+Place in the flow: `service.py` brings verdicts, references, models, recipes and the alarms that stand, and publishes
+what comes out. A replay says nothing of a camera, nor does a frame that was sent again. There is one alarm of each kind
+for a camera and SKU (of a camera that is stuck: for the camera), under the same id each time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID, uuid5
+
+from models.reference import Told
+from schemas.records import (
+    AlarmKind,
+    AlarmRaised,
+    CameraReference,
+    Outcome,
+    Reason,
+    Severity,
+    VerdictIssued,
+)
+from streams.downstream.drift.camera import SERVICE, Camera, Scope, Taught, merged, reference, taught_by
+from streams.downstream.drift.product import EVIDENCE, Learned, Moved, Product
+from streams.downstream.drift.stuck import RUNNING, Stuck
+from streams.downstream.sampling.strategies import GOOD, is_judged, one_line
+from streams.inspection.decide import ANY_DEFECT, LIVE
+from streams.inspection.limits import DETAIL_MAX_CHARS
+from streams.inspection.recipes import RecipeBook
+
+NAMESPACE = UUID("d1a7f6b2-3f0e-5c7a-9a54-0c6b7b6f4e21")  # never changes: alarms that stand are known by their ids
+LESSON = 500  # frames that a reference is learned from
+NO_REJECTS = timedelta(hours=1)
+MOST = 4096  # cameras and SKUs watched at once: those seen last
+KINDS = (AlarmKind.PICTURE_DRIFT, AlarmKind.SCORE_DRIFT, AlarmKind.CAMERA_STUCK, AlarmKind.NO_REJECTS)
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An alarm's new state, and the verdicts of the frames whose pictures show it; none where it is over."""
+
+    alarm: AlarmRaised
+    shown: tuple[VerdictIssued, ...] = ()
+
+
+Notice = State | CameraReference
+"""What is to be published."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Of one camera."""
+
+    stuck: Stuck = field(default_factory=Stuck)
+    newest: deque[VerdictIssued] = field(default_factory=lambda: deque(maxlen=EVIDENCE))
+
+
+class Watch:
+    """See the module. Recipes are read from `recipes`, which somebody else fills."""
+
+    def __init__(self, recipes: RecipeBook, lesson: int = LESSON, no_rejects: timedelta = NO_REJECTS) -> None:
+        self._recipes, self._lesson, self._no_rejects = recipes, lesson, no_rejects
+        self._models: dict[str, Told | None] = {}
+        self._taught: dict[Scope, Taught] = {}
+        self._states: dict[UUID, AlarmRaised] = {}
+        self._seen: OrderedDict[Camera, _Seen] = OrderedDict()
+        self._products: OrderedDict[Scope, Product] = OrderedDict()
+        self.nameless = 0  # verdicts whose names no alarm could carry
+
+    # --- what is known before, and comes in between ---
+
+    def teach(self, record: CameraReference) -> None:
+        """A reference from the topic, ours too; ValueError for what can't be one."""
+        scope, taught = Scope(Camera.of(record), record.sku), taught_by(record)
+        before = self._taught.get(scope)
+        if before is not None and before.record == record:
+            return
+        self._taught[scope] = taught
+        if scope in self._products:
+            self._products[scope].teach(taught)
+
+    def know(self, model_id: str, told: Told | None) -> None:
+        """What a model's manifest tells; None where it can't be had."""
+        self._models[model_id] = told
+
+    def knows(self, model_id: str | None) -> bool:
+        return model_id is None or model_id in self._models
+
+    def stand(self, alarm: AlarmRaised) -> None:
+        """A state on the topic, ours too."""
+        known = self._states.get(alarm.alarm_id)
+        if alarm.kind in KINDS and (known is None or known.at < alarm.at):
+            self._states[alarm.alarm_id] = alarm
+
+    @property
+    def products(self) -> Iterable[tuple[Scope, Product]]:
+        return self._products.items()
+
+    def taught(self, scope: Scope) -> CameraReference | None:
+        found = self._taught.get(scope)
+        return found and found.record
+
+    def standing(self, scope: Scope) -> list[AlarmRaised]:
+        """The alarms that stand of a camera and SKU."""
+        states = (self._states.get(_alarm_id(kind, scope)) for kind in KINDS)
+        return [alarm for alarm in states if alarm is not None and alarm.cleared is None]
+
+    # --- frames ---
+
+    def take(self, verdict: VerdictIssued, now: datetime) -> list[Notice]:
+        """One verdict; what is to be published for it."""
+        if verdict.simulated or verdict.run != LIVE or verdict.attempt > 1 or verdict.outcome is Outcome.ERROR:
+            return []
+        try:
+            camera = Camera.of(verdict)
+        except ValueError:
+            self.nameless += 1
+            return []
+        scope, seen = Scope(camera, verdict.sku), _newest(self._seen, camera, _Seen)
+        is_new = seen.stuck.take(verdict)
+        seen.newest.append(verdict)
+        product = _newest(self._products, scope, lambda: self._product(scope))
+        learned = self._frame(product, verdict, is_new)
+        notices: list[Notice] = [self._learned(scope, product, learned, now)] if learned else []
+        notices += self._stuck(scope, seen, now)
+        notices += self._moved(scope, product, is_new, now)
+        notices += self._rejects(scope, product, verdict.source_timestamp, now)
+        return notices
+
+    def _product(self, scope: Scope) -> Product:
+        product = Product(self._lesson, self._no_rejects)
+        if scope in self._taught:
+            product.begin_with(self._taught[scope])
+        return product
+
+    def _frame(self, product: Product, verdict: VerdictIssued, is_new: bool) -> Learned | None:
+        if is_judged(verdict):
+            product.rejects.take(verdict.outcome is Outcome.NG, verdict.source_timestamp)
+        if verdict.picture is None or not is_new:
+            return None
+        told = self._models.get(verdict.model_id or "")
+        limit, defects = self._limits(verdict, told)
+        product.judged_by(verdict.model_id, told, limit)
+        return product.take(verdict, defects if verdict.reason is Reason.SCORE else None)
+
+    def _limits(self, verdict: VerdictIssued, told: Told | None) -> tuple[float, frozenset[str] | None]:
+        """The score below which a frame is surely OK, and the classes that are defects, as far as they are known."""
+        recipe = self._recipes.in_force(verdict.plant, verdict.line, verdict.sku, verdict.source_timestamp)
+        if recipe is None or recipe.version != verdict.recipe_version or not recipe.thresholds:
+            defects = told.defects if told else frozenset(verdict.scores) - {GOOD}
+            return (told.limit if told else float("inf")), defects if told or GOOD in verdict.scores else None
+        limit = min(recipe.thresholds.values()) - recipe.unsure_band
+        return limit, told.defects if told else frozenset(recipe.thresholds) - {ANY_DEFECT}
+
+    def _learned(self, scope: Scope, product: Product, learned: Learned, now: datetime) -> CameraReference:
+        before = self._taught.get(scope)
+        figures = merged(before and before.record, learned.figures)
+        if before and not any(figure in learned.figures for figure in before.record.figures):
+            by, reason = before.record.taught_by, before.record.reason
+        else:
+            by, reason = SERVICE, f"its first {learned.frames} frames"
+        record = reference(scope, figures, learned.frames, learned.span, by, reason, now)
+        self._taught[scope] = taught_by(record)
+        product.learned(self._taught[scope])
+        return record
+
+    # --- conditions ---
+
+    def _stuck(self, scope: Scope, seen: _Seen, now: datetime) -> Iterator[State]:
+        scope, told = Scope(scope.camera, ""), seen.stuck.told
+        if told is not None:
+            value = seen.stuck.running if seen.stuck.is_stuck else seen.stuck.repeated
+            yield from self._raise(AlarmKind.CAMERA_STUCK, scope, (value, RUNNING, told), seen.newest, now)
+        elif seen.stuck.is_well:
+            yield from self._clear(AlarmKind.CAMERA_STUCK, scope, now)
+
+    def _moved(self, scope: Scope, product: Product, is_new: bool, now: datetime) -> Iterator[State]:
+        if not is_new:
+            return
+        found: dict[AlarmKind, Moved] = {moved.kind: moved for moved in product.look()}
+        for kind in (AlarmKind.PICTURE_DRIFT, AlarmKind.SCORE_DRIFT):
+            stands = self._open(kind, scope)
+            if stands is None and (moved := found.get(kind)):
+                what = (moved.effect, moved.limit, f"{one_line(scope.sku)}: {moved.detail}")
+                yield from self._raise(kind, scope, what, product.newest, now)
+            elif stands is not None and product.is_well(kind, stands.value):
+                yield from self._clear(kind, scope, now)
+
+    def _rejects(self, scope: Scope, product: Product, at: datetime, now: datetime) -> Iterator[State]:
+        rejects = product.rejects
+        if rejects.are_missing(at):
+            what = (rejects.since, None, f"{one_line(scope.sku)}: {rejects.told}")
+            yield from self._raise(AlarmKind.NO_REJECTS, scope, what, product.newest, now)
+        elif product.is_accepted or (rejects.bouts and not rejects.since):
+            product.is_accepted = False
+            yield from self._clear(AlarmKind.NO_REJECTS, scope, now)
+
+    # --- alarms ---
+
+    def _open(self, kind: AlarmKind, scope: Scope) -> AlarmRaised | None:
+        state = self._states.get(_alarm_id(kind, scope))
+        return state if state is not None and state.cleared is None else None
+
+    def _raise(
+        self,
+        kind: AlarmKind,
+        scope: Scope,
+        what: tuple[float, float | None, str],
+        shown: Iterable[VerdictIssued],
+        now: datetime,
+    ) -> Iterator[State]:
+        """`what`: value, limit and detail. An alarm that stands is not raised again."""
+        if self._open(kind, scope):
+            return
+        value, limit, detail = what
+        alarm = AlarmRaised(
+            alarm_id=_alarm_id(kind, scope),
+            kind=kind,
+            severity=Severity.CRITICAL if kind is AlarmKind.CAMERA_STUCK else Severity.WARNING,
+            subject=scope.camera.subject,
+            value=float(value),
+            limit=limit,
+            since=now,
+            at=now,
+            detail=detail[:DETAIL_MAX_CHARS],
+        )
+        self._states[alarm.alarm_id] = alarm
+        different = {verdict.image_sha256: verdict for verdict in shown}
+        yield State(alarm, tuple(different.values()))
+
+    def _clear(self, kind: AlarmKind, scope: Scope, now: datetime) -> Iterator[State]:
+        stands = self._open(kind, scope)
+        if stands is not None:
+            over = replace(stands, at=max(now, stands.at), cleared=now)
+            self._states[over.alarm_id] = over
+            yield State(over)
+
+
+def _alarm_id(kind: AlarmKind, scope: Scope) -> UUID:
+    sku = "" if kind is AlarmKind.CAMERA_STUCK else scope.sku
+    return uuid5(NAMESPACE, f"{kind}/{scope.camera.subject}/{sku}")
+
+
+def _newest(known: OrderedDict[K, T], key: K, make: Callable[[], T]) -> T:
+    """The entry of a key, made where there is none; of more than MOST the one that was not asked for longest goes."""
+    found = known.get(key)
+    if found is None:
+        found = known[key] = make()
+        if len(known) > MOST:
+            known.popitem(last=False)
+    known.move_to_end(key)
+    return found
