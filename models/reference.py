@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,9 +63,7 @@ def are_quantiles(values: Sequence[Any]) -> bool:
     if not values:
         return True
     numbers = all(type(value) in (int, float) and math.isfinite(value) for value in values)
-    return (
-        numbers and 2 <= len(values) <= MOST_QUANTILES and all(a <= b for a, b in zip(values, values[1:], strict=False))
-    )
+    return numbers and 2 <= len(values) <= MOST_QUANTILES and all(a <= b for a, b in pairwise(values))
 
 
 def quantiles_of(values: Any) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from models.reference import are_quantiles, quantiles_of
 from schemas.records import CameraReference, FigureReference, VerdictIssued
 from streams.downstream.drift.comparison import F64, Usual
-from streams.downstream.drift.figures import NAMES, OF_MODEL, PICTURE
+from streams.downstream.drift.figures import NAMES, OF_MODEL
 from streams.topics import KEY_PART, station_key
 
 SERVICE = "drift"  # who taught a reference that nobody taught
@@ -106,10 +106,3 @@ def reference(
         reason=reason,
         taught_at=at,
     )
-
-
-def merged(before: CameraReference | None, new: tuple[FigureReference, ...]) -> tuple[FigureReference, ...]:
-    """What was learned of the pictures, and of the model that judges now."""
-    if before is None or any(figure.name in PICTURE for figure in new):
-        return new
-    return (*(figure for figure in before.figures if figure.name in PICTURE), *new)

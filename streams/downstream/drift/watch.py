@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from uuid import UUID, uuid5
 
@@ -24,7 +24,8 @@ from schemas.records import (
     Severity,
     VerdictIssued,
 )
-from streams.downstream.drift.camera import SERVICE, Camera, Scope, Taught, merged, reference, taught_by
+from streams.downstream.drift.camera import SERVICE, Camera, Scope, Taught, reference, taught_by
+from streams.downstream.drift.figures import PICTURE
 from streams.downstream.drift.product import EVIDENCE, Learned, Moved, Product
 from streams.downstream.drift.stuck import RUNNING, Stuck
 from streams.downstream.sampling.strategies import GOOD, is_judged, one_line
@@ -36,7 +37,9 @@ NAMESPACE = UUID("d1a7f6b2-3f0e-5c7a-9a54-0c6b7b6f4e21")  # never changes: alarm
 LESSON = 500  # frames that a reference is learned from
 NO_REJECTS = timedelta(hours=1)
 MOST = 4096  # cameras and SKUs watched at once: those seen last
-KINDS = (AlarmKind.PICTURE_DRIFT, AlarmKind.SCORE_DRIFT, AlarmKind.CAMERA_STUCK, AlarmKind.NO_REJECTS)
+DRIFTS = (AlarmKind.PICTURE_DRIFT, AlarmKind.SCORE_DRIFT)
+KINDS = (*DRIFTS, AlarmKind.CAMERA_STUCK, AlarmKind.NO_REJECTS)
+EVER = datetime.min.replace(tzinfo=UTC)
 K = TypeVar("K")
 T = TypeVar("T")
 
@@ -104,7 +107,7 @@ class Watch:
 
     def taught(self, scope: Scope) -> CameraReference | None:
         found = self._taught.get(scope)
-        return found and found.record
+        return None if found is None else found.record
 
     def standing(self, scope: Scope) -> list[AlarmRaised]:
         """The alarms that stand of a camera and SKU."""
@@ -115,23 +118,41 @@ class Watch:
 
     def take(self, verdict: VerdictIssued, now: datetime) -> list[Notice]:
         """One verdict; what is to be published for it."""
-        if verdict.simulated or verdict.run != LIVE or verdict.attempt > 1 or verdict.outcome is Outcome.ERROR:
+        if (scope := self._scope(verdict)) is None:
             return []
-        try:
-            camera = Camera.of(verdict)
-        except ValueError:
-            self.nameless += 1
-            return []
-        scope, seen = Scope(camera, verdict.sku), _newest(self._seen, camera, _Seen)
-        is_new = seen.stuck.take(verdict)
-        seen.newest.append(verdict)
-        product = _newest(self._products, scope, lambda: self._product(scope))
-        learned = self._frame(product, verdict, is_new)
+        product, learned, is_new = self._frame(scope, verdict)
         notices: list[Notice] = [self._learned(scope, product, learned, now)] if learned else []
-        notices += self._stuck(scope, seen, now)
+        notices += self._stuck(scope, self._seen[scope.camera], now)
         notices += self._moved(scope, product, is_new, now)
         notices += self._rejects(scope, product, verdict.source_timestamp, now)
         return notices
+
+    def remember(self, verdict: VerdictIssued, now: datetime) -> list[CameraReference]:
+        """One that was looked at before the last end: it raises and clears nothing, and what was over by then stays so.
+
+        Ask once references and alarms were read.
+        """
+        scope = self._scope(verdict)
+        if scope is None or verdict.source_timestamp < self._begins(scope):
+            return []
+        product, learned, _ = self._frame(scope, verdict)
+        return [self._learned(scope, product, learned, now)] if learned else []
+
+    def _begins(self, scope: Scope) -> datetime:
+        """The time before which frames say nothing any more: they are of another lamp, or an alarm about them ended."""
+        taught, states = self.taught(scope), [self._states.get(_alarm_id(kind, scope)) for kind in DRIFTS]
+        over = [state.cleared for state in states if state is not None and state.cleared is not None]
+        return max([*over, EVER if taught is None else taught.first_at])
+
+    def _scope(self, verdict: VerdictIssued) -> Scope | None:
+        """Whose frame it is; None for one that tells nothing of a camera."""
+        if verdict.simulated or verdict.run != LIVE or verdict.attempt > 1 or verdict.outcome is Outcome.ERROR:
+            return None
+        try:
+            return Scope(Camera.of(verdict), verdict.sku)
+        except ValueError:
+            self.nameless += 1
+            return None
 
     def _product(self, scope: Scope) -> Product:
         product = Product(self._lesson, self._no_rejects)
@@ -139,15 +160,20 @@ class Watch:
             product.begin_with(self._taught[scope])
         return product
 
-    def _frame(self, product: Product, verdict: VerdictIssued, is_new: bool) -> Learned | None:
+    def _frame(self, scope: Scope, verdict: VerdictIssued) -> tuple[Product, Learned | None, bool]:
+        """Its product, what it has learned, and whether the picture was a new one."""
+        seen = _newest(self._seen, scope.camera, _Seen)
+        product = _newest(self._products, scope, lambda: self._product(scope))
+        is_new = seen.stuck.take(verdict)
+        seen.newest.append(verdict)
         if is_judged(verdict):
             product.rejects.take(verdict.outcome is Outcome.NG, verdict.source_timestamp)
         if verdict.picture is None or not is_new:
-            return None
+            return product, None, False
         told = self._models.get(verdict.model_id or "")
         limit, defects = self._limits(verdict, told)
         product.judged_by(verdict.model_id, told, limit)
-        return product.take(verdict, defects if verdict.reason is Reason.SCORE else None)
+        return product, product.take(verdict, defects if verdict.reason is Reason.SCORE else None), True
 
     def _limits(self, verdict: VerdictIssued, told: Told | None) -> tuple[float, frozenset[str] | None]:
         """The score below which a frame is surely OK, and the classes that are defects, as far as they are known."""
@@ -159,13 +185,16 @@ class Watch:
         return limit, told.defects if told else frozenset(recipe.thresholds) - {ANY_DEFECT}
 
     def _learned(self, scope: Scope, product: Product, learned: Learned, now: datetime) -> CameraReference:
-        before = self._taught.get(scope)
-        figures = merged(before and before.record, learned.figures)
-        if before and not any(figure in learned.figures for figure in before.record.figures):
-            by, reason = before.record.taught_by, before.record.reason
-        else:
+        """The camera's reference with what was learned: all of it, or what a model says beside its pictures."""
+        if (before := self.taught(scope)) is None:
+            lesson = learned
             by, reason = SERVICE, f"its first {learned.frames} frames"
-        record = reference(scope, figures, learned.frames, learned.span, by, reason, now)
+        else:
+            of_pictures = tuple(figure for figure in before.figures if figure.name in PICTURE)
+            span = (before.first_at, before.last_at)
+            lesson = Learned((*of_pictures, *learned.figures), before.frames, span)
+            by, reason = before.taught_by, before.reason
+        record = reference(scope, lesson.figures, lesson.frames, lesson.span, by, reason, now)
         self._taught[scope] = taught_by(record)
         product.learned(self._taught[scope])
         return record
@@ -184,7 +213,7 @@ class Watch:
         if not is_new:
             return
         found: dict[AlarmKind, Moved] = {moved.kind: moved for moved in product.look()}
-        for kind in (AlarmKind.PICTURE_DRIFT, AlarmKind.SCORE_DRIFT):
+        for kind in DRIFTS:
             stands = self._open(kind, scope)
             if stands is None and (moved := found.get(kind)):
                 what = (moved.effect, moved.limit, f"{one_line(scope.sku)}: {moved.detail}")
