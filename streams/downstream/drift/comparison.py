@@ -9,8 +9,9 @@ ranks and in the figure's own unit.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -47,19 +48,27 @@ class Usual:
         return float(np.interp(share, np.linspace(0, 1, len(self.quantiles)), self.quantiles))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shift:
     """How a window's figure differs from what is usual.
 
-    `effect`, 0 to 1: the larger of how much more often it is above than below, and of the distributions' distance.
-    `moved`: the largest distance of quantiles, in the figure's unit. `p` is that of chance, both tests together.
+    `effect`, 0 to 1: the larger of how much more often it is above than below, and of the distributions' distance. `p`
+    is that of chance, both tests together.
     """
 
     effect: float
-    moved: float
     p: float
-    middle: float  # the window's median
-    frames: int
+    ascending: F64  # the window's figures
+
+    @property
+    def middle(self) -> float:
+        return float(np.median(self.ascending))
+
+    def moved(self, usual: Usual) -> float:
+        """The largest distance of quantiles, in the figure's unit."""
+        now = np.interp(_BETWEEN, np.linspace(0, 1, len(self.ascending)), self.ascending)
+        before = np.interp(_BETWEEN, np.linspace(0, 1, len(usual.quantiles)), usual.quantiles)
+        return float(np.abs(now - before).max())
 
 
 def compare(values: F64, usual: Usual) -> Shift:
@@ -72,9 +81,7 @@ def compare(values: F64, usual: Usual) -> Shift:
     distance = _distance(ascending, low, high)
     by_distance = 2 * _DISTANCE_FACTOR * math.exp(-2 * distance * distance * n * frames / (n + frames))
     p = min(1.0, _TWO_TESTS * min(math.erfc(z / math.sqrt(2)), by_distance))
-    shares = np.linspace(0, 1, len(usual.quantiles))
-    moved = np.abs(np.quantile(ascending, _BETWEEN) - np.interp(_BETWEEN, shares, usual.quantiles)).max()
-    return Shift(max(rank, distance), float(moved), p, float(np.quantile(ascending, 0.5)), n)
+    return Shift(max(rank, distance), p, ascending)
 
 
 def sure(shifts: Mapping[str, Shift], alpha: float) -> list[str]:
@@ -93,19 +100,16 @@ def least_sure_effect(frames: int, reference: int, alpha: float) -> float:
     return min(1.0, 2 * z * math.sqrt((1 / frames + 1 / reference) / 12))
 
 
-def _ranks(values: F64, quantiles: Sequence[float]) -> F64:
+def _ranks(values: F64, quantiles: tuple[float, ...]) -> F64:
     """The share of the reference below each value; of several that are equal the middle."""
     low, high = _shares(values, quantiles)
     middle: F64 = (low + high) / 2
     return middle
 
 
-def _shares(values: F64, quantiles: Sequence[float]) -> tuple[F64, F64]:
+def _shares(values: F64, quantiles: tuple[float, ...]) -> tuple[F64, F64]:
     """The share of the reference below each value, and at or below: they differ where many of it are equal."""
-    steps = np.asarray(quantiles, np.float64)
-    known, first, count = np.unique(steps, return_index=True, return_counts=True)
-    most = len(steps) - 1
-    low, high = first / most, (first + count - 1) / most
+    known, low, high = _steps(quantiles)
     at = np.clip(np.searchsorted(known, values, "right") - 1, 0, len(known) - 1)
     after = np.minimum(at + 1, len(known) - 1)
     gap = known[after] - known[at]
@@ -115,6 +119,14 @@ def _shares(values: F64, quantiles: Sequence[float]) -> tuple[F64, F64]:
     below = np.where(is_known, low[at], np.where(values < known[0], 0, np.where(values > known[-1], 1, between)))
     through = np.where(is_known, high[at], below)
     return below, through
+
+
+@lru_cache(maxsize=4096)
+def _steps(quantiles: tuple[float, ...]) -> tuple[F64, F64, F64]:
+    """Different quantiles, and the shares below each, and at or below."""
+    known, first, count = np.unique(np.asarray(quantiles, np.float64), return_index=True, return_counts=True)
+    most = len(quantiles) - 1
+    return known, first / most, (first + count - 1) / most
 
 
 def _distance(ascending: F64, low: F64, high: F64) -> float:

@@ -10,9 +10,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from models.reference import Told
 from models.views import any_wrong
-from schemas.records import AlarmKind, Outcome, VerdictIssued
+from schemas.records import AlarmKind, Outcome, Recipe, VerdictIssued
 from streams.downstream.drift.comparison import Shift, Usual
+from streams.downstream.sampling.strategies import GOOD
 from streams.inspection.decide import ANY_DEFECT
 
 PICTURE = ("brightness", "contrast", "sharpness", "clipped", "edge_x", "edge_y")
@@ -60,6 +62,20 @@ def figures_of(verdict: VerdictIssued, defects: frozenset[str] | None) -> tuple[
     return (*picture, _score(verdict, defects), _finite(verdict.novelty) if verdict.outcome is Outcome.OK else UNKNOWN)
 
 
+def limits_of(verdict: VerdictIssued, told: Told | None, recipe: Recipe | None) -> tuple[float, frozenset[str] | None]:
+    """The score of all defects together below which its frame is surely OK, and the model's classes that are defects.
+
+    By the recipe that was in force, else by what the model's manifest tells; None where neither is known here, as of a
+    worker's default recipe.
+    """
+    if recipe is not None and recipe.version == verdict.recipe_version and recipe.thresholds:
+        defects = frozenset(recipe.thresholds) - {ANY_DEFECT}
+        return min(recipe.thresholds.values()) - recipe.unsure_band, told.defects if told else defects
+    if told is not None:
+        return told.limit, told.defects
+    return math.inf, frozenset(verdict.scores) - {GOOD} if GOOD in verdict.scores else None
+
+
 def _score(verdict: VerdictIssued, defects: frozenset[str] | None) -> float:
     if verdict.outcome is not Outcome.OK or defects is None or not defects <= verdict.scores.keys():
         return UNKNOWN
@@ -75,7 +91,7 @@ def _finite(value: float | None) -> float:
 def matters(name: str, shift: Shift, usual: Usual) -> bool:
     """Whether a figure has moved by more than next to nothing."""
     meaning = MEANINGS[name]
-    return shift.moved >= max(meaning.least, meaning.share * abs(usual.at(0.5)))
+    return shift.moved(usual) >= max(meaning.least, meaning.share * abs(usual.at(0.5)))
 
 
 def told(name: str, shift: Shift, usual: Usual) -> str:

@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeVar
 from uuid import UUID, uuid5
 
@@ -25,11 +26,11 @@ from schemas.records import (
     VerdictIssued,
 )
 from streams.downstream.drift.camera import SERVICE, Camera, Scope, Taught, reference, taught_by
-from streams.downstream.drift.figures import PICTURE
+from streams.downstream.drift.figures import PICTURE, limits_of
 from streams.downstream.drift.product import EVIDENCE, Learned, Moved, Product
 from streams.downstream.drift.stuck import RUNNING, Stuck
-from streams.downstream.sampling.strategies import GOOD, is_judged, one_line
-from streams.inspection.decide import ANY_DEFECT, LIVE
+from streams.downstream.sampling.strategies import is_judged, one_line
+from streams.inspection.decide import LIVE
 from streams.inspection.limits import DETAIL_MAX_CHARS
 from streams.inspection.recipes import RecipeBook
 
@@ -69,7 +70,7 @@ class Watch:
 
     def __init__(self, recipes: RecipeBook, lesson: int = LESSON, no_rejects: timedelta = NO_REJECTS) -> None:
         self._recipes, self._lesson, self._no_rejects = recipes, lesson, no_rejects
-        self._models: dict[str, Told | None] = {}
+        self._models: dict[str, Told] = {}
         self._taught: dict[Scope, Taught] = {}
         self._states: dict[UUID, AlarmRaised] = {}
         self._seen: OrderedDict[Camera, _Seen] = OrderedDict()
@@ -88,17 +89,14 @@ class Watch:
         if scope in self._products:
             self._products[scope].teach(taught)
 
-    def know(self, model_id: str, told: Told | None) -> None:
-        """What a model's manifest tells; None where it can't be had."""
-        self._models[model_id] = told
-
-    def knows(self, model_id: str | None) -> bool:
-        return model_id is None or model_id in self._models
+    def know(self, told: Told) -> None:
+        """What a model's manifest tells."""
+        self._models[told.model_id] = told
 
     def stand(self, alarm: AlarmRaised) -> None:
         """A state on the topic, ours too."""
         known = self._states.get(alarm.alarm_id)
-        if alarm.kind in KINDS and (known is None or known.at < alarm.at):
+        if alarm.kind in KINDS and (known is None or known.at <= alarm.at):
             self._states[alarm.alarm_id] = alarm
 
     @property
@@ -171,18 +169,10 @@ class Watch:
         if verdict.picture is None or not is_new:
             return product, None, False
         told = self._models.get(verdict.model_id or "")
-        limit, defects = self._limits(verdict, told)
+        recipe = self._recipes.in_force(verdict.plant, verdict.line, verdict.sku, verdict.source_timestamp)
+        limit, defects = limits_of(verdict, told, recipe)
         product.judged_by(verdict.model_id, told, limit)
         return product, product.take(verdict, defects if verdict.reason is Reason.SCORE else None), True
-
-    def _limits(self, verdict: VerdictIssued, told: Told | None) -> tuple[float, frozenset[str] | None]:
-        """The score below which a frame is surely OK, and the classes that are defects, as far as they are known."""
-        recipe = self._recipes.in_force(verdict.plant, verdict.line, verdict.sku, verdict.source_timestamp)
-        if recipe is None or recipe.version != verdict.recipe_version or not recipe.thresholds:
-            defects = told.defects if told else frozenset(verdict.scores) - {GOOD}
-            return (told.limit if told else float("inf")), defects if told or GOOD in verdict.scores else None
-        limit = min(recipe.thresholds.values()) - recipe.unsure_band
-        return limit, told.defects if told else frozenset(recipe.thresholds) - {ANY_DEFECT}
 
     def _learned(self, scope: Scope, product: Product, learned: Learned, now: datetime) -> CameraReference:
         """The camera's reference with what was learned: all of it, or what a model says beside its pictures."""
@@ -266,11 +256,12 @@ class Watch:
     def _clear(self, kind: AlarmKind, scope: Scope, now: datetime) -> Iterator[State]:
         stands = self._open(kind, scope)
         if stands is not None:
-            over = replace(stands, at=max(now, stands.at), cleared=now)
+            over = replace(stands, at=max(now, stands.at + timedelta(milliseconds=1)), cleared=now)
             self._states[over.alarm_id] = over
             yield State(over)
 
 
+@lru_cache(maxsize=len(KINDS) * MOST)
 def _alarm_id(kind: AlarmKind, scope: Scope) -> UUID:
     sku = "" if kind is AlarmKind.CAMERA_STUCK else scope.sku
     return uuid5(NAMESPACE, f"{kind}/{scope.camera.subject}/{sku}")
