@@ -17,6 +17,7 @@ from streams import (
     cli_dataset,
     cli_deadletters,
     cli_downstream,
+    cli_drift,
     cli_forms,
     cli_health,
     cli_history,
@@ -96,7 +97,7 @@ def up(
     station_port: Port = 8090,
     keep: Annotated[
         bool,
-        typer.Option(help="Until Ctrl-C, with parts, statistics, drift, sampler, archive, dashboard, rework station."),
+        typer.Option(help="Until Ctrl-C, with parts, statistics, drift, sampler, archive and pages."),
     ] = False,
     secure: Annotated[bool, typer.Option("--secure", help="TLS, and a user with its rights for each program.")] = False,
     as_json: Json = False,

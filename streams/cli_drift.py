@@ -16,7 +16,7 @@ from streams.heap import stay_small
 from streams.settings import Settings
 
 app = typer.Typer()
-drift = typer.Typer(help="Drift: cameras whose pictures, or what a model says of them, have become others.")
+drift = typer.Typer()
 app.add_typer(drift, name="drift")
 
 
@@ -38,7 +38,7 @@ def watch(
     ] = 60.0,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Watch how pictures are taken and scored, until SIGTERM or Ctrl-C.
+    """Watch how pictures are taken and scored, until SIGTERM or Ctrl-C; show it, or teach what is usual.
 
     Of each camera and SKU the first frames say what is usual: light, contrast, sharpness, clipped levels, where edges
     lie; of scores and novelty what the model's artifact says. Windows of 50, 200 and 1,000 frames are held against it.

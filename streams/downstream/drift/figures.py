@@ -97,7 +97,14 @@ def matters(name: str, shift: Shift, usual: Usual) -> bool:
 def told(name: str, shift: Shift, usual: Usual) -> str:
     """A shift in words, such as `sharpness 0.0021, usual 0.0061 to 0.0075: out of focus?`."""
     meaning, (low, high) = MEANINGS[name], (usual.at(0.1), usual.at(0.9))
-    middle = usual.at(0.5)
-    why = meaning.less if shift.middle < middle else meaning.more
-    spread = "" if not low <= shift.middle <= high else ", but spread otherwise"
-    return f"{name.replace('_', ' ')} {shift.middle:.3g}, usual {low:.3g} to {high:.3g}{spread}: {why}"
+    why = meaning.less if shift.middle < usual.at(0.5) else meaning.more
+    return f"{name.replace('_', ' ')} {shift.middle:.3g}, usual {low:.3g} to {high:.3g}{_where(shift, usual)}: {why}"
+
+
+def _where(shift: Shift, usual: Usual) -> str:
+    """Where the middle of the window lies within what is usual, as far as it does."""
+    if not usual.at(0.1) <= shift.middle <= usual.at(0.9):
+        return ""
+    if usual.at(0.35) <= shift.middle <= usual.at(0.65):
+        return ", but spread otherwise"
+    return ", mostly at its lower end" if shift.middle < usual.at(0.5) else ", mostly at its upper end"

@@ -3,7 +3,7 @@
 A model that sees no defect any more, a light that hides them or a threshold set too high looks like a perfect line.
 Whether none is chance: had the rate not changed, each of the R bouts of rejects among F frames would lie among the
 later k with the same chance as anywhere, and all R among the first F with (F / (F + k)) ** R. Rejects come in bouts, by
-bad lots: those within a minute count once. More rejects than usual are the run rules' affair.
+bad lots: those of a minute count once. More rejects than usual are the run rules' affair.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ class Rejects:
         self.frames = 0  # until the last reject
         self.since = 0  # frames since
         self.last_at: datetime | None = None
+        self._bout_at: datetime | None = None  # the first of the newest bout
 
     def take(self, is_reject: bool, at: datetime) -> None:
         self.since += 1
         if not is_reject:
             return
-        if self.last_at is None or at - self.last_at >= BOUT:
-            self.bouts += 1
+        if self._bout_at is None or at - self._bout_at >= BOUT:
+            self.bouts, self._bout_at = self.bouts + 1, at
         self.frames, self.since, self.last_at = self.frames + self.since, 0, at
         if self.bouts > REMEMBERED:
             self.bouts, self.frames = self.bouts // 2, self.frames // 2
