@@ -84,7 +84,7 @@ async def _watched(settings: Settings) -> Watch:
                 looked_up.add(model_id)
                 if (told := told_of(book, model_id, settings.model_store_dir)) is not None:
                     watch.know(told)
-            watch.remember(received.record, now_ms())
+            watch.remember(received.record, now_ms(), also_over=True)
     return watch
 
 

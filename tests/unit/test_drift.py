@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,13 @@ def test_a_quiet_window_of_any_size_and_shape_is_seldom_called_otherwise(shape: 
     assert called / 300 <= 0.09, "0.05 and what 300 tries may add"
 
 
-def test_the_smaller_a_shift_the_larger_the_window_that_is_sure_of_it(rng: np.random.Generator) -> None:
-    usual = Usual(quantiles_of(rng.normal(size=LESSON)), LESSON)
+def test_the_smaller_a_shift_the_larger_the_window_that_is_sure_of_it() -> None:
+    def evenly(count: int) -> np.ndarray:
+        return np.array([NormalDist().inv_cdf((n + 0.5) / count) for n in range(count)])
+
+    usual = Usual(quantiles_of(evenly(LESSON)), LESSON)
     found = {
-        shift: [size for size in SIZES if compare(rng.normal(shift, 1, size), usual).p < alpha_of(size) / len(NAMES)]
+        shift: [size for size in SIZES if compare(evenly(size) + shift, usual).p < alpha_of(size) / len(NAMES)]
         for shift in (0.05, 0.35, 0.7, 2.0)
     }
     assert found == {0.05: [], 0.35: [1000], 0.7: [200, 1000], 2.0: [50, 200, 1000]}

@@ -34,7 +34,7 @@ class Stuck:
         has_noise = figures is not None and figures.contrast > 0  # one without any light looks like every other
         same = before is not None and (before[0] == digest or (has_noise and before[1] == figures))
         self.running = self.running + 1 if same else 1
-        if verdict.label is None:
+        if verdict.label is None and not same:
             self._again.append(self._counts[digest] > 0)
             self._remember(digest)
         return not same

@@ -125,21 +125,21 @@ class Watch:
         notices += self._rejects(scope, product, verdict.source_timestamp, now)
         return notices
 
-    def remember(self, verdict: VerdictIssued, now: datetime) -> list[CameraReference]:
+    def remember(self, verdict: VerdictIssued, now: datetime, also_over: bool = False) -> list[CameraReference]:
         """One that was looked at before the last end: it raises and clears nothing, and what was over by then stays so.
 
-        Ask once references and alarms were read.
+        Ask once references and alarms were read. `also_over`: what is over counts too, to be shown.
         """
         scope = self._scope(verdict)
-        if scope is None or verdict.source_timestamp < self._begins(scope):
+        if scope is None or verdict.source_timestamp < self._begins(scope, also_over):
             return []
         product, learned, _ = self._frame(scope, verdict)
         return [self._learned(scope, product, learned, now)] if learned else []
 
-    def _begins(self, scope: Scope) -> datetime:
+    def _begins(self, scope: Scope, also_over: bool) -> datetime:
         """The time before which frames say nothing any more: they are of another lamp, or an alarm about them ended."""
         taught, states = self.taught(scope), [self._states.get(_alarm_id(kind, scope)) for kind in DRIFTS]
-        over = [state.cleared for state in states if state is not None and state.cleared is not None]
+        over = [state.cleared for state in states if state is not None and state.cleared is not None and not also_over]
         return max([*over, EVER if taught is None else taught.first_at])
 
     def _scope(self, verdict: VerdictIssued) -> Scope | None:
