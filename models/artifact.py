@@ -41,6 +41,7 @@ from models.artifact_files import (
 from models.errors import ModelError, ModelRefusedError
 from models.heads import Head
 from models.preprocess import Preprocessing
+from models.reference import Reference
 from schemas.records import Precision
 
 FORMAT = 1
@@ -49,7 +50,7 @@ _KEYS = frozenset(
     | {"any_defect_threshold"}
     | {"tolerance", "golden_labels", "metrics", "files"}
 )
-_OPTIONAL = frozenset({"novelty", "head"})  # absent where there is no bank of good parts, and where it is a softmax
+_OPTIONAL = frozenset({"novelty", "head", "reference"})  # absent without a bank, for a softmax, where it is unknown
 
 U8 = np.ndarray[Any, np.dtype[np.uint8]]
 F32 = np.ndarray[Any, np.dtype[np.float32]]
@@ -105,7 +106,8 @@ class Artifact:
     The order of `classes` is the head's order and stands nowhere else. `tolerance` is the largest absolute difference
     of a probability from the golden one that an engine of that precision may show, in any bucket and place. `int8` is
     there just where a tolerance for INT8 is. `head`: whether a picture is of one class (softmax), or may show several
-    defects (sigmoid), the good class being the first. `sha256` is that of model.json, and so of all files; empty unless
+    defects (sigmoid), the good class being the first. `reference`: how good parts score; None where no figures tell it,
+    as of models from elsewhere. `sha256` is that of model.json, and so of all files; empty unless
     saved.
     """
 
@@ -124,6 +126,7 @@ class Artifact:
     int8: Graph | None = None
     novelty: Novelty | None = None
     head: Head = "softmax"
+    reference: Reference | None = None
     sha256: str = ""
 
     def __post_init__(self) -> None:
@@ -223,6 +226,7 @@ def _build(manifest: Mapping[str, Any], files: Mapping[str, bytes], sha256: str)
         int8=Graph(files[INT8_GRAPH], files[INT8_WEIGHTS]) if INT8_GRAPH in files else None,
         novelty=_novelty(manifest["novelty"], files[NOVELTY]) if NOVELTY in files else None,
         head=manifest.get("head", "softmax"),
+        reference=Reference.from_json(manifest["reference"]) if "reference" in manifest else None,
         sha256=sha256,
     )
 
@@ -253,4 +257,6 @@ def _manifest_bytes(artifact: Artifact, hashes: Mapping[str, str]) -> bytes:
         manifest["novelty"] = {"threshold": kept.threshold, "false_alarm": kept.false_alarm, "good": kept.good}
     if artifact.head != "softmax":
         manifest["head"] = artifact.head
+    if artifact.reference:
+        manifest["reference"] = artifact.reference.to_json()
     return (json.dumps(manifest, indent=2, allow_nan=False) + "\n").encode()

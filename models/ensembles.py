@@ -49,6 +49,7 @@ def ensemble_of(members: Sequence[Artifact], model_id: str, at: datetime) -> Art
         golden=Golden(golden, np.eye(1, len(first.classes), dtype=np.float32).repeat(len(golden), axis=0)),
         int8=None,
         novelty=None,
+        reference=None,
         created_at=at,
         metrics={"members": [{"model_id": m.model_id, "sha256": m.sha256, "arch": m.arch} for m in members]},
         sha256="",

@@ -25,6 +25,7 @@ from models.errors import DatasetError
 from models.families import stages
 from models.order import generator_of
 from models.places import farthest, places
+from models.reference import Reference, quantiles_of
 from models.resnet import Classifier, half_precision_limits, place_channels
 from schemas.records import Precision
 
@@ -69,9 +70,16 @@ def with_novelty(
         novelty=Novelty(bank, float(measured[rank]), spec.false_alarm, len(held_out.labels)),
         golden=Golden(artifact.golden.pictures, artifact.golden.scores, golden),
         created_at=at,
+        reference=_reference(artifact, measured[: rank + 1], len(held_out.labels)),
         metrics={**artifact.metrics, "novelty_from": artifact.sha256},
         sha256="",
     )
+
+
+def _reference(artifact: Artifact, novelty: F32, good: int) -> Reference:
+    """With the novelty of held-out good parts that are not called novel; what is known of their scores stays."""
+    known = artifact.reference or Reference(good)
+    return replace(known, good=min(known.good, good), novelty=quantiles_of(novelty))
 
 
 def coreset(features: Tensor, most: int, seed: int) -> Tensor:

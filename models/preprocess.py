@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +17,9 @@ import numpy as np
 from models.decoding import bmp, jpeg, png, raw, tiff, webp
 from models.decoding.contract import EncodedImage, RejectedImageError, corrupt, unsupported
 from models.decoding.depth import U8
+from models.figures import figures_of
 from models.views import OVERLAP, Region, View, check_views, views_of
+from schemas.records import PictureFigures
 
 __all__ = ["EncodedImage", "Preprocessing", "RejectedImageError", "Seen", "decode", "load_views", "prepare"]
 
@@ -185,15 +187,20 @@ def _resized(pixels: U8, width: int, height: int, resample: str) -> U8:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What a network looks at in one picture: its views, and their pixels, uint8 [views, h, w, 3]."""
+    """What a network looks at in one picture: its views, and their pixels, uint8 [views, h, w, 3].
+
+    `figures` say how the picture was taken; None where nobody measured.
+    """
 
     pixels: U8
     views: tuple[View, ...]
+    figures: PictureFigures | None = None
 
 
 def load_views(image: EncodedImage, spec: Preprocessing) -> Seen:
-    """Decode, cut and prepare in one step; raises as `decode` does, and TOO_LARGE for a picture of too many tiles."""
-    return views_in(decode(image), spec)
+    """Decode, measure, cut and prepare in one step; raises as `decode` does, and TOO_LARGE for too many tiles."""
+    pixels = decode(image)
+    return replace(views_in(pixels, spec), figures=figures_of(pixels))
 
 
 def views_in(pixels: U8, spec: Preprocessing) -> Seen:

@@ -15,6 +15,7 @@ import numpy as np
 from models.artifact import F32, Artifact, Golden
 from models.artifact_checks import MAX_TOLERANCE
 from models.calibrate import (
+    F64,
     ThresholdRule,
     band_for,
     fit_temperature,
@@ -30,6 +31,7 @@ from models.errors import DatasetError
 from models.evaluate import Rate, Truths, any_defect, evaluate, every_label, is_bad, rate
 from models.golden import scores_of
 from models.measures import Calibration, calibration
+from models.reference import Reference, reference_of
 from schemas.records import Precision
 
 _LEAST = 1e-12  # of a probability whose logarithm is taken
@@ -107,7 +109,7 @@ def recalibrate(artifact: Artifact, scores: F32, labels: Truths, plan: Plan, at:
     rejected = float(weights[ng].sum())
     band = band_for(together, weights, threshold, max(0.0, plan.reviewed - rejected))
     return Calibrated(
-        artifact=_with(artifact, temperature, threshold, band, at),
+        artifact=_with(artifact, temperature, threshold, band, at, _reference(artifact, together[~bad])),
         threshold=threshold,
         escape=rate(int((bad & ~ng).sum()), int(bad.sum())),
         overkill=rate(int((~bad & ng).sum()), int((~bad).sum())),
@@ -125,6 +127,13 @@ def _temperature(artifact: Artifact, scores: F32, labels: Truths, weights: F32) 
         every = every_label(labels, len(artifact.classes))
         return fit_temperature_of_each(logits, every.astype(np.float32), weights)
     return fit_temperature(logits, labels, weights)  # type: ignore[arg-type]
+
+
+def _reference(artifact: Artifact, good_scores: F64) -> Reference | None:
+    """How good parts score now; their novelty is what it was."""
+    novelty = artifact.reference.novelty if artifact.reference else ()
+    found = reference_of(good_scores)
+    return found and replace(found, novelty=novelty)
 
 
 def measured(found: Calibrated, before: Artifact, scores: F32, labels: Truths) -> Artifact:
@@ -173,7 +182,9 @@ def _golden(artifact: Artifact, temperature: float) -> F32:
     return scores_of(classifier, artifact.golden.pictures)
 
 
-def _with(artifact: Artifact, temperature: float, threshold: float, band: float, at: datetime) -> Artifact:
+def _with(
+    artifact: Artifact, temperature: float, threshold: float, band: float, at: datetime, reference: Reference | None
+) -> Artifact:
     """The artifact anew. A lower temperature stretches differences between engines as it does scores."""
     stretch = max(1.0, artifact.temperature / temperature)
     limits = {name: round(stretch * limit, 4) for name, limit in artifact.tolerance.items()}
@@ -188,6 +199,7 @@ def _with(artifact: Artifact, temperature: float, threshold: float, band: float,
         int8=artifact.int8 if Precision.INT8 in limits else None,
         golden=Golden(artifact.golden.pictures, _golden(artifact, temperature), artifact.golden.novelty),
         created_at=at,
+        reference=reference,
         metrics={"calibrated_from": artifact.sha256} | {n: v for n, v in artifact.metrics.items() if n not in _STALE},
         sha256="",
     )

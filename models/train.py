@@ -42,6 +42,7 @@ from models.losses import several
 from models.marks import NOT_SURE
 from models.measures import ranking
 from models.preprocess import Preprocessing
+from models.reference import reference_of
 from models.resnet import Classifier, build_network, check_input, expected_tensors
 from models.weights import begin_with
 
@@ -273,6 +274,7 @@ def _finished(
         created_at=created_at,
         temperature=classifier.temperature,
         head=classifier.head,
+        reference=reference_of(together[validation.labels == 0]),
         metrics={
             "test": tested.to_json(),
             "validation": evaluate(scores, validation.truths(classifier.head), classes, threshold).to_json(),

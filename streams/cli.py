@@ -17,6 +17,7 @@ from streams import (
     cli_dataset,
     cli_deadletters,
     cli_downstream,
+    cli_drift,
     cli_forms,
     cli_health,
     cli_history,
@@ -95,7 +96,8 @@ def up(
     dashboard_port: Port = 8080,
     station_port: Port = 8090,
     keep: Annotated[
-        bool, typer.Option(help="Until Ctrl-C, with parts, statistics, sampler, archive, dashboard and rework station.")
+        bool,
+        typer.Option(help="Until Ctrl-C, with parts, statistics, drift, sampler, archive and pages."),
     ] = False,
     secure: Annotated[bool, typer.Option("--secure", help="TLS, and a user with its rights for each program.")] = False,
     as_json: Json = False,
@@ -244,7 +246,7 @@ def worker(
 
 
 OTHERS = (
-    *(cli_topics, cli_broker, cli_downstream, cli_dataset, cli_pages, cli_history, cli_replay),
+    *(cli_topics, cli_broker, cli_downstream, cli_drift, cli_dataset, cli_pages, cli_history, cli_replay),
     *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos, cli_models, cli_locator, cli_forms),
     *(cli_registry, cli_recipe),
 )

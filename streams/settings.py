@@ -76,7 +76,9 @@ class Settings:
     rework_history_days: int = 7  # defects older than this are not on a station's board
 
     sample_budget_per_line: int = 50  # picks a line and day
-    sample_shares: str = "PASS_AUDIT=0.4,UNCERTAIN=0.3,DISAGREEMENT=0.1,RARE=0.1,CORRECTED=0.1,NOVEL=0"  # of it
+    sample_shares: str = (
+        "PASS_AUDIT=0.4,UNCERTAIN=0.2,DISAGREEMENT=0.1,RARE=0.1,CORRECTED=0.1,DRIFTED=0.1,NOVEL=0"  # of it
+    )
     sample_period_s: int = 60  # length of a round of the sampler
     sample_seed: int = 0
     sample_near_bits: int = 4  # pictures whose perceptual hashes differ in at most so many of 64 bits count as one

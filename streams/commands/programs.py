@@ -34,12 +34,13 @@ class Programs:
         return await self._start("Worker", ["worker", *chosen])
 
     async def downstream(self, model_dir: Path, locator_dir: Path | None) -> None:
-        """Parts, line statistics, the sampler, the archive and, if there is one, the locator: all without people."""
+        """Parts, line statistics, drift, the sampler, the archive and, if there is one, the locator: without people."""
         where = [self._start("Locator", ["locate", "--model", str(locator_dir)])] if locator_dir else []
         await asyncio.gather(
             *where,
             self._start("Parts", ["parts"]),
             self._start("Statistics", ["statistics"]),
+            self._start("Drift", ["drift", "--model", str(model_dir)]),
             self._start("Sampler", ["sampler", "--model", str(model_dir)]),
             self._start("Archive", ["archive"]),
         )

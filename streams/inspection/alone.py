@@ -25,7 +25,7 @@ import numpy as np
 
 from models.preprocess import EncodedImage
 from models.views import View
-from schemas.records import Reason
+from schemas.records import PictureFigures, Reason
 from streams.bus import leash
 from streams.errors import FrameRejectedError, OperatorError
 from streams.inspection.decide import Provenance
@@ -71,7 +71,7 @@ class Alone:
         return AloneRoom(model, self)
 
     async def ask(self, model_id: str, image: EncodedImage, expires_at: float) -> dict[str, Any]:
-        """The child's answer: rows and views (of the picture), decode_ms, infer_ms.
+        """The child's answer: rows, views and figures (of the picture), decode_ms, infer_ms.
 
         Raises FrameRejectedError where the picture is rejected or takes the child's life or time, ExpiredError past
         `expires_at` (seconds of time.monotonic()), OperatorError where no child can be started.
@@ -150,9 +150,13 @@ class AloneRoom:
         views = [View(*view) for view in answer["views"]]
         if rows.shape != (len(views), self.model.roles.width):
             raise FrameRejectedError(Reason.ENGINE_FAILED, f"tried alone, the engine gave scores of {rows.shape}")
-        return scored(self.model.roles, list(rows), views, self._provenance(waited_ms, decode_ms, infer_ms))
+        figures = _figures(answer["figures"])
+        provenance = self._provenance(waited_ms, decode_ms, infer_ms, figures)
+        return scored(self.model.roles, list(rows), views, provenance)
 
-    def _provenance(self, waited_ms: float, decode_ms: float, infer_ms: float) -> Provenance:
+    def _provenance(
+        self, waited_ms: float, decode_ms: float, infer_ms: float, figures: PictureFigures | None
+    ) -> Provenance:
         return Provenance(
             model_id=self.model.model_id,
             model_sha256=self.model.sha256,
@@ -163,7 +167,12 @@ class AloneRoom:
             queue_ms=max(0.0, waited_ms - decode_ms - infer_ms),
             decode_ms=decode_ms,
             infer_ms=infer_ms,
+            picture=figures,
         )
+
+
+def _figures(told: dict[str, Any] | None) -> PictureFigures | None:
+    return None if told is None else PictureFigures(**{name: float(value) for name, value in told.items()})
 
 
 class _Child:

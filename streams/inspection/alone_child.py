@@ -12,7 +12,7 @@ import json
 import socket
 import sys
 import time
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from io import BufferedRWPair
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,9 @@ def _score(stream: BufferedRWPair, image: EncodedImage, artifact: Artifact, engi
     except Exception as error:
         raise RejectedImageError(Reason.ENGINE_FAILED, f"{type(error).__name__}: {error}") from error
     times = {"decode_ms": (decoded - started) * 1000, "infer_ms": (time.monotonic() - decoded) * 1000}
-    _say(stream, {"rows": [list(map(float, row)) for row in rows], "views": list(map(astuple, seen.views)), **times})
+    figures = None if seen.figures is None else asdict(seen.figures)
+    answer = {"rows": [list(map(float, row)) for row in rows], "views": list(map(astuple, seen.views)), **times}
+    _say(stream, {**answer, "figures": figures})
 
 
 def _image(header: dict[str, Any], data: bytes) -> EncodedImage:

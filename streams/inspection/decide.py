@@ -22,6 +22,7 @@ from schemas.records import (
     FrameCaptured,
     Mode,
     Outcome,
+    PictureFigures,
     Precision,
     Reason,
     Recipe,
@@ -88,7 +89,7 @@ class ClassRoles:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a score was computed with; all empty where no engine was asked."""
+    """What a score was computed with, and how the picture was taken; all empty where no engine was asked."""
 
     model_id: str | None = None
     model_sha256: str | None = None
@@ -99,6 +100,7 @@ class Provenance:
     queue_ms: float = 0.0
     decode_ms: float = 0.0
     infer_ms: float = 0.0
+    picture: PictureFigures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,4 +291,5 @@ def issue(
         source_timestamp=source.timestamp,
         gateway_ms=frame.gateway_ms,
         simulated=run != LIVE,
+        picture=provenance.picture,
     )

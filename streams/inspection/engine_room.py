@@ -269,6 +269,7 @@ class EngineRoom:
             queue_ms=(started - since) * 1000,
             decode_ms=decoded.decode_ms,
             infer_ms=(max(r.started + r.seconds for r in ran) - started) * 1000,
+            picture=decoded.seen.figures,
         )
 
 

@@ -94,6 +94,14 @@ async def test_frames_become_verdicts_and_what_a_person_must_see_a_defect(line: 
     assert line.deaths == []
 
 
+async def test_a_verdict_says_how_its_picture_was_taken_and_nothing_where_it_could_not_be_decoded(line: Bench) -> None:
+    await line.run(shown(0, SCRATCH_LEVEL), frame(1, image=b"no picture"))
+    taken, unreadable = line.verdicts
+    assert taken.picture is not None
+    assert taken.picture.brightness == pytest.approx(SCRATCH_LEVEL / 255)
+    assert unreadable.picture is None
+
+
 async def test_a_defects_picture_resolves_before_the_defect_is_sent(line: Bench) -> None:
     await line.run(shown(0, DENT_LEVEL))
     [defect] = line.sender.records("defects")

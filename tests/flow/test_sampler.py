@@ -21,6 +21,8 @@ from PIL import Image
 from models.likeness import pixel_sha256
 from models.preprocess import EncodedImage, decode
 from schemas.records import (
+    AlarmKind,
+    AlarmRaised,
     DefectDetected,
     Encoding,
     FrameCaptured,
@@ -38,6 +40,7 @@ from streams.downstream.sampling.sampler import Sampler, Tally
 from streams.errors import OperatorError
 from streams.store import FrameStore
 from tests.builders import FRAMES_TOPIC, FakeSender
+from tests.contracts.samples import ALARM
 from tests.sampling_world import Timed, a_plan, captured, decisions, defect, judged
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -57,6 +60,7 @@ class World:
     outcomes_: list[tuple[Received[ReworkOutcome], datetime]] = field(default_factory=list)
     frames: dict[tuple[int, int], FrameCaptured] = field(default_factory=dict)
     defects: dict[object, DefectDetected] = field(default_factory=dict)
+    alarms_: list[tuple[Received[AlarmRaised], datetime]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for number in range(COUNT):
@@ -87,6 +91,7 @@ class Reading:
         self._world = world
         self._verdicts = sorted(world.verdicts_, key=lambda item: item[1], reverse=True)
         self._outcomes = sorted(world.outcomes_, key=lambda item: item[1], reverse=True)
+        self._alarms = sorted(world.alarms_, key=lambda item: item[1], reverse=True)
 
     async def verdicts(self, until: datetime) -> AsyncIterator[tuple[Received[VerdictIssued], datetime]]:
         while self._verdicts and self._verdicts[-1][1] < until:
@@ -95,6 +100,10 @@ class Reading:
     async def outcomes(self, until: datetime) -> AsyncIterator[tuple[Received[ReworkOutcome], datetime]]:
         while self._outcomes and self._outcomes[-1][1] < until:
             yield self._outcomes.pop()
+
+    async def alarms(self, until: datetime) -> AsyncIterator[tuple[Received[AlarmRaised], datetime]]:
+        while self._alarms and self._alarms[-1][1] < until:
+            yield self._alarms.pop()
 
     async def defect(self, outcome: ReworkOutcome, partition: int) -> DefectDetected | None:
         return self._world.defects.get(outcome.verdict_id)
@@ -134,6 +143,27 @@ def check(samples: list[SampleSelected], store: FrameStore, plan: Plan = PLAN) -
     assert len({pixels_of(store, s) for s in samples}) == len(samples)
     assert all(f"sample-{s.sample_id}" in store.pins(s.image_sha256) for s in samples)
     assert len({s.sample_id for s in samples}) == len(samples)
+
+
+async def test_frames_of_a_camera_that_has_drifted_are_chosen_while_its_alarm_stands_and_within_the_budget(
+    world: World,
+) -> None:
+    raised, cleared = DAY + timedelta(hours=3), DAY + timedelta(hours=9)
+    drift = dataclasses.replace(
+        ALARM, kind=AlarmKind.PICTURE_DRIFT, subject="p1/l1/s1/c1", detail="A: sharpness 0.002: out of focus?"
+    )
+    other = dataclasses.replace(drift, alarm_id=uuid4(), kind=AlarmKind.CAMERA_STUCK, subject="p1/l0/s1/c1")
+    over = dataclasses.replace(drift, cleared=cleared)
+    for alarm, at in ((drift, raised), (other, raised), (over, cleared)):
+        world.alarms_.append((Received(alarm, 0, len(world.alarms_), at, b""), at))
+    plan = a_plan(budget=50, seed=5, shares={Strategy.DRIFTED: 0.2})
+    tally, _ = await run(world, plan=plan)
+    chosen = [sample for sample in tally.samples if sample.strategy is Strategy.DRIFTED]
+    assert 0 < len(chosen) <= 10
+    assert {(s.line, s.station) for s in chosen} == {("l1", "s1")}
+    assert all(raised <= s.inspected_at + timedelta(milliseconds=20) < cleared for s in chosen)
+    assert {s.why for s in chosen} == {"Its camera had drifted: A: sharpness 0.002: out of focus?"}
+    assert not [s for s in (await run(World(world.store), plan=plan))[0].samples if s.strategy is Strategy.DRIFTED]
 
 
 async def test_every_strategy_chooses_within_its_budget_and_no_pixels_twice(world: World) -> None:

@@ -66,8 +66,9 @@ async def test_a_picture_alone_gets_the_scores_and_provenance_that_it_gets_among
         expected, beside, _ = await among.score(image(jpeg()), math.inf)
         pool.close()
     np.testing.assert_allclose(scores, expected, atol=1e-5)
-    for name in ("model_id", "model_sha256", "preprocess_sha256", "device", "precision", "batch_size"):
+    for name in ("model_id", "model_sha256", "preprocess_sha256", "device", "precision", "batch_size", "picture"):
         assert getattr(provenance, name) == getattr(beside, name)
+    assert provenance.picture is not None
     assert provenance.decode_ms > 0
     assert provenance.infer_ms > 0
 

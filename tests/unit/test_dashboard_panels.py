@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from models.evaluate import Rate, rate
-from schemas.records import Estimate, Mode
+from schemas.records import AlarmKind, Estimate, Mode
 from streams.downstream.overview.view import (
     Changeover,
     Choice,
@@ -40,6 +40,7 @@ from streams.web.dashboard.tiles import bar, tiles
 from streams.web.dashboard.time_charts import CONTROLLED, PROVISIONAL, SIGNAL, control_chart, pace_chart
 from streams.web.dashboard.wording import Wording
 from streams.web.i18n import Texts
+from tests.contracts.samples import ALARM
 
 START = datetime(2026, 7, 31, 6, 0, tzinfo=UTC)
 STEP = timedelta(minutes=1)
@@ -286,3 +287,18 @@ def test_a_bar_opens_the_frames_with_its_label() -> None:
 )
 def test_what_there_is_not_opens_nothing(panel: Any, key: Any) -> None:
     assert wanted(panel, key, view(), Scope(), WORDS) is None
+
+
+def test_an_alarm_about_a_camera_says_in_words_what_is_wrong_and_shows_it() -> None:
+    shown = replace(
+        ALARM,
+        kind=AlarmKind.PICTURE_DRIFT,
+        subject="p1/l1/s1/top",
+        detail="A: sharpness 0.002, usual 0.006 to 0.008: out of focus?",
+        evidence=(f"file:///store/ab/{'ab' * 32}.png", "file:///etc/passwd", f"s3://store/{'cd' * 32}.jpg"),
+    )
+    (row,) = PANELS["alarms"](view(alarms=(shown,)), WORDS, Address())["rows"]
+    assert row["detail"] == "l1 / s1 / top · A: sharpness 0.002, usual 0.006 to 0.008: out of focus?"
+    assert row["pictures"] == [f"/pictures/{'ab' * 32}", f"/pictures/{'cd' * 32}"]
+    (plain,) = PANELS["alarms"](view(alarms=(replace(ALARM, evidence=()),)), WORDS, Address())["rows"]
+    assert "pictures" not in plain

@@ -31,7 +31,7 @@ def test_strategies_without_a_share_are_not_sampled() -> None:
     ("settings", "match"),
     [
         ({"sample_shares": ""}, "must name each of PASS_AUDIT, .* once at most; came ''"),
-        ({"sample_shares": "DRIFTED=0.1"}, "once at most; came 'DRIFTED=0.1'"),
+        ({"sample_shares": "UNKNOWN=0.1"}, "once at most; came 'UNKNOWN=0.1'"),
         ({"sample_shares": "RARE=0.1,RARE=0.2"}, "once at most; came 'RARE=0.2'"),
         ({"sample_shares": "RARE"}, "needs RARE=0.1 or another share; came 'RARE'"),
         ({"sample_shares": "RARE=much"}, "needs RARE=0.1 or another share"),

@@ -212,7 +212,7 @@ def test_the_number_of_audits_is_the_one_promised_on_average() -> None:
         {"period_s": 7},
         {"period_s": 0},
         {"shares": {Strategy.RARE: 1.2}},
-        {"shares": {Strategy.DRIFTED: 0.1}},
+        {"shares": {Strategy.UNKNOWN: 0.1}},
         {"shares": {Strategy.RARE: -0.1}},
         {"shares": {Strategy.RARE: float("nan")}},
         {"near_bits": 65},

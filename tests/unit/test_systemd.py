@@ -23,6 +23,7 @@ PROGRAMS = {
     "archive",
     "broker",
     "dashboard",
+    "drift",
     "gateway",
     "guard",
     "locate",

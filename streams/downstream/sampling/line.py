@@ -46,6 +46,7 @@ class _Period:
     passes: Pool
     uncertain: Pool
     novel: Pool
+    drifted: Pool
     passed: set[bytes] = field(default_factory=set)  # different pictures, by the first 8 bytes of their digest
     by_label: dict[str, Pool] = field(default_factory=dict)
     wishes: list[tuple[Wish, VerdictIssued]] = field(default_factory=list)
@@ -68,19 +69,21 @@ class Line:
         self._periods: dict[datetime, _Period] = {}
         self._days: dict[datetime, _Day] = {}
 
-    def verdict(self, verdict: VerdictIssued, at: datetime) -> None:
-        """Takes a verdict in; `at` is the append time of its frame."""
+    def verdict(self, verdict: VerdictIssued, at: datetime, drifted: str | None = None) -> None:
+        """Takes a verdict in; `at` is the append time of its frame, `drifted` says what was wrong with its camera."""
         if not is_judged(verdict) and not is_only_scored(verdict):
             return
         start = self._plan.start_of(at)
         slot, day, period = self._plan.slot_of(start), self._day(start), self._period(start)
+        tie = (draw(self._plan.seed, "tie", str(verdict.verdict_id)), *_place(verdict))
+        if drifted:
+            period.drifted.add(tie, Candidate(verdict, Strategy.DRIFTED, drifted))
         if is_pass(verdict):
             day.volumes[slot] += 1
             period.passed.add(short(verdict.image_sha256))
             rank = (draw(self._plan.seed, "audit", start.isoformat(), verdict.image_sha256), *_place(verdict))
             period.passes.add(rank, Candidate(verdict, Strategy.PASS_AUDIT, ""))
             return
-        tie = (draw(self._plan.seed, "tie", str(verdict.verdict_id)), *_place(verdict))
         if near := uncertainty(verdict):
             period.uncertain.add((near[0], *tie), Candidate(verdict, Strategy.UNCERTAIN, near[1]))
         if verdict.novelty is not None:
@@ -114,6 +117,7 @@ class Line:
             self._wished(Strategy.DISAGREEMENT, start, period),
             self._shortlist(Strategy.RARE, start, self._rare(start, period)),
             self._shortlist(Strategy.NOVEL, start, period.novel),
+            self._shortlist(Strategy.DRIFTED, start, period.drifted),
             self._shortlist(Strategy.UNCERTAIN, start, period.uncertain),
         ]
 
@@ -190,10 +194,9 @@ class Line:
 
     def _period(self, start: datetime) -> _Period:
         if start not in self._periods:
-            passes, uncertain, novel = (
-                self._pool(s) for s in (Strategy.PASS_AUDIT, Strategy.UNCERTAIN, Strategy.NOVEL)
-            )
-            self._periods[start] = _Period(passes, uncertain, novel)
+            pools = (Strategy.PASS_AUDIT, Strategy.UNCERTAIN, Strategy.NOVEL, Strategy.DRIFTED)
+            passes, uncertain, novel, drifted = map(self._pool, pools)
+            self._periods[start] = _Period(passes, uncertain, novel, drifted)
         return self._periods[start]
 
     def _pool(self, strategy: Strategy) -> Pool:

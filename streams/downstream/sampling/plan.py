@@ -20,6 +20,7 @@ ORDER = (
     Strategy.DISAGREEMENT,
     Strategy.RARE,
     Strategy.NOVEL,
+    Strategy.DRIFTED,
     Strategy.UNCERTAIN,
 )
 """The strategies of the mix; a picture that several want goes to the first."""

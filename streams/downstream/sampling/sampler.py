@@ -16,10 +16,11 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from schemas.records import DefectDetected, Event, ReworkOutcome, SampleSelected, Strategy, VerdictIssued
+from schemas.records import AlarmRaised, DefectDetected, Event, ReworkOutcome, SampleSelected, Strategy, VerdictIssued
 from streams.bus.subscriber import Received
 from streams.downstream.sampling.album import Album
 from streams.downstream.sampling.decisions import Decisions
+from streams.downstream.sampling.drifts import Drifts
 from streams.downstream.sampling.line import DAY, Line, LineKey, Shortlist, short
 from streams.downstream.sampling.pictures import GoneError, SamplePictures
 from streams.downstream.sampling.plan import Plan, day_of
@@ -40,6 +41,8 @@ class History(Protocol):
         """Complete when it ends: all frames appended before `until` are decided."""
 
     def outcomes(self, until: datetime) -> AsyncIterator[tuple[Received[ReworkOutcome], datetime]]: ...
+
+    def alarms(self, until: datetime) -> AsyncIterator[tuple[Received[AlarmRaised], datetime]]: ...
 
     async def defect(self, outcome: ReworkOutcome, partition: int) -> DefectDetected | None:
         """The defect that a decision is about."""
@@ -90,6 +93,7 @@ class Sampler:
         self._next = self._first - DAY
         self._lines: dict[LineKey, Line] = {}
         self._decisions = Decisions()
+        self._drifts = Drifts()
         self._outcomes: deque[tuple[datetime, int, Received[ReworkOutcome]]] = deque()
         self._looks: dict[UUID, Look] = {}
         self.steps = 0  # rises with every candidate looked at and every period closed
@@ -106,10 +110,13 @@ class Sampler:
                 self._next = start + width
 
     async def _read(self, until: datetime) -> None:
+        states = [(at, received.record) async for received, at in self._history.alarms(until)]
+        for at, alarm in sorted(states, key=lambda state: state[0]):
+            self._drifts.take(alarm, at)
         async for received, at in self._history.verdicts(until):
             verdict = received.record
             if _belongs(verdict, received.partition):
-                self._line((verdict.plant, verdict.line)).verdict(verdict, at)
+                self._line((verdict.plant, verdict.line)).verdict(verdict, at, self._drifts.why(verdict, at))
         found = [(at, received.partition, received) async for received, at in self._history.outcomes(until)]
         self._outcomes += sorted(found, key=lambda item: (item[0], item[1], item[2].offset))
 
@@ -130,6 +137,7 @@ class Sampler:
     def _forget(self, now: datetime) -> None:
         self._album.forget(now - DAY)
         self._decisions.forget(now - DECISIONS_KEPT)
+        self._drifts.forget(now - DAY)
         for line in self._lines.values():
             line.forget(now - DAY)
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from models.likeness import descriptor
 from schemas.codec import Codec
-from schemas.records import DefectDetected, ReworkOutcome, SampleSelected, VerdictIssued
+from schemas.records import AlarmRaised, DefectDetected, ReworkOutcome, SampleSelected, VerdictIssued
 from streams.bus.frames_at import FrameReader, RecordReader
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
@@ -25,13 +25,13 @@ from streams.downstream.sampling.album import Album
 from streams.downstream.sampling.line import DAY
 from streams.downstream.sampling.pictures import Embed, SamplePictures
 from streams.downstream.sampling.plan import Plan, day_of
-from streams.downstream.sampling.reading import InspectedUpTo, ReadUpTo
+from streams.downstream.sampling.reading import EPOCH, InspectedUpTo, ReadUpTo
 from streams.downstream.sampling.sampler import DECISIONS_KEPT, Sampler, Tally
 from streams.errors import OperatorError
 from streams.health import Work
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import DEFECTS, OUTCOMES, SAMPLES, VERDICTS, frames_topic
+from streams.topics import ALARMS, DEFECTS, OUTCOMES, SAMPLES, VERDICTS, frames_topic
 
 log = logging.getLogger(__name__)
 GRACE_S = 30.0  # our clock may be this far before the broker's: only then is a period over there too
@@ -67,12 +67,13 @@ class KafkaHistory:
             settings, codec, VERDICTS, begin, lambda received: received.record.source_timestamp
         )
         self._outcomes: ReadUpTo[ReworkOutcome] = ReadUpTo(settings, codec, OUTCOMES, first - DECISIONS_KEPT)
+        self._alarms: ReadUpTo[AlarmRaised] = ReadUpTo(settings, codec, ALARMS, EPOCH)  # one may stand for long
         name = settings.topic_prefix + DEFECTS.name
         self._defects = RecordReader(settings.bootstrap, name, codec, DefectDetected)
 
     async def __aenter__(self) -> KafkaHistory:
         async with contextlib.AsyncExitStack() as stack:
-            for part in (self._verdicts, self._outcomes, self._defects):
+            for part in (self._verdicts, self._outcomes, self._alarms, self._defects):
                 await part.start()
                 stack.push_async_callback(part.stop)
             self._stack = stack.pop_all()
@@ -106,6 +107,12 @@ class KafkaHistory:
 
     async def outcomes(self, until: datetime) -> AsyncIterator[tuple[Received[ReworkOutcome], datetime]]:
         async with aclosing(self._outcomes.records(until)) as found:
+            async for item in found:
+                self.steps += 1
+                yield item
+
+    async def alarms(self, until: datetime) -> AsyncIterator[tuple[Received[AlarmRaised], datetime]]:
+        async with aclosing(self._alarms.records(until)) as found:
             async for item in found:
                 self.steps += 1
                 yield item

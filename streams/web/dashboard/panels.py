@@ -6,6 +6,7 @@ the pictures behind it (see `choices.py`), one with `go` leads to another addres
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from schemas.records import AlarmKind, AlarmRaised, Estimate
@@ -19,6 +20,9 @@ from streams.web.dashboard.time_charts import PART_STATES, control_chart, pace_c
 from streams.web.dashboard.wording import NONE, Model, Wording, printable, station_name
 
 ROWS = 50  # of a list; beyond, a line says how many more
+THUMBNAILS = 4  # of an alarm
+IN_WORDS = (AlarmKind.PICTURE_DRIFT, AlarmKind.SCORE_DRIFT, AlarmKind.CAMERA_STUCK, AlarmKind.NO_REJECTS)
+_STORED = re.compile(r"/([0-9a-f]{64})\.")  # a picture's digest, in where the frame store keeps it
 
 Maker = Callable[[View, Wording, Address], Model]
 
@@ -221,6 +225,8 @@ def _alarm(alarm: AlarmRaised, words: Wording, address: Address) -> Model:
         "side": since,
         "quiet": alarm.cleared is not None,
     }
+    if thumbnails := [f"/pictures/{found[1]}" for uri in alarm.evidence if (found := _STORED.search(uri))]:
+        made["pictures"] = thumbnails[:THUMBNAILS]
     plant, line, station, *_ = [*alarm.subject.split("/"), "", ""]
     if plant and line and station:
         scope = Scope(plant, line, station)
@@ -229,7 +235,9 @@ def _alarm(alarm: AlarmRaised, words: Wording, address: Address) -> Model:
 
 
 def _measured(alarm: AlarmRaised, words: Wording) -> str:
-    """How much, against which limit."""
+    """How much, against which limit; of a camera in words, since no single number says it."""
+    if alarm.kind in IN_WORDS:
+        return printable(alarm.detail)
     if alarm.kind is AlarmKind.RUN_RULE:
         value = words.t.percent(alarm.value)
         limit = None if alarm.limit is None else words.t.percent(alarm.limit)

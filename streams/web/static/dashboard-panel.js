@@ -57,6 +57,10 @@ export const Panel = {
             <span class="db-row-side">{{ row.side }}</span>
             <span v-if="row.detail" class="db-row-detail">{{ row.detail }}</span>
           </component>
+          <span v-if="row.pictures" class="db-row-pictures">
+            <a v-for="picture in row.pictures" :key="picture" :href="picture" target="_blank"><img :src="picture"
+              loading="lazy" :alt="row.text"></a>
+          </span>
         </li>
         <li v-if="model.more" class="db-more">{{ model.more }}</li>
       </ul>
