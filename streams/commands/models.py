@@ -95,6 +95,12 @@ def show_model(settings: Settings, model_id: str, as_json: bool) -> None:
 
 def release_model(settings: Settings, options: ReleaseOptions) -> None:
     """Evaluate, hold against the gate, keep, audit, publish, say. Nothing is published where the gate refuses."""
+    record = released(settings, options)
+    _say(record, options.as_json, f"{record.model_id} is released: a recipe may put it in force")
+
+
+def released(settings: Settings, options: ReleaseOptions) -> ModelReleased:
+    """As `release_model`, and says nothing."""
     artifact = load_artifact(options.model)
     _refuse_taken(asyncio.run(read(settings)), artifact)
     _refuse_too_few(settings, options)
@@ -115,7 +121,7 @@ def release_model(settings: Settings, options: ReleaseOptions) -> None:
         reason=options.why,
     )
     asyncio.run(publish(settings, record, "model.release", None))
-    _say(record, options.as_json, f"{record.model_id} is released: a recipe may put it in force")
+    return record
 
 
 def retire_model(settings: Settings, model_id: str, by: str, why: str, as_json: bool) -> None:

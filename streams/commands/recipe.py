@@ -100,13 +100,18 @@ def show_difference(settings: Settings, scope: Scope, a: int, b: int, as_json: b
 
 def set_recipe(settings: Settings, scope: Scope, wish: Wish, asked: Asked) -> None:
     """Check a wish, audit it, publish it, and wait until it was read back."""
+    recipe, before = wished(settings, scope, wish, asked)
+    _publish(settings, recipe, before, "recipe.set", asked)
+
+
+def wished(settings: Settings, scope: Scope, wish: Wish, asked: Asked) -> tuple[Recipe, Recipe | None]:
+    """The recipe of a wish, checked, and the one before it. CallerError for what can't be obeyed."""
     found, book = asyncio.run(_read(settings))
     now, before = now_ms(), found.newest(scope)
     signed = _signed(settings, asked, now)
     names = [name for name in (wish.model_id or (before.model_id if before else None),) if name]
     models = _facts(settings, book, names, before)
-    recipe = recipe_of(found, scope, wish, signed, models, now)
-    _publish(settings, recipe, before, "recipe.set", asked)
+    return recipe_of(found, scope, wish, signed, models, now), before
 
 
 def revert_recipe(settings: Settings, scope: Scope, version: int | None, asked: Asked) -> None:
