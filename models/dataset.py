@@ -134,7 +134,7 @@ def ordered(names: Iterable[str], good: str) -> tuple[str, ...]:
 def in_known_order(names: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
     """The names that are known already in their known order, then the new ones as they come."""
     names = tuple(names)
-    return (*(name for name in known if name in names), *(name for name in names if name not in known))
+    return tuple(dict.fromkeys((*(name for name in known if name in names), *names)))
 
 
 def split_of(part_id: str) -> Split:

@@ -63,7 +63,7 @@ def _compared(
     base, new = (asyncio.run(_again(settings, selection, planned, share, side, make)) for side in sides)
     truths = asyncio.run(truths_of(settings, planned.frames, by_role(sides[1].model.roles), (base, new), "auto"))
     compared = compare(base, new, truths, intersect=True).to_json()
-    return {**compared, "flipped": [], "range": described(selection), "share": share.share}
+    return {**compared, "skipped": "", "flipped": [], "range": described(selection), "share": share.share}
 
 
 async def _again(
