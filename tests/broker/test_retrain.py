@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
@@ -155,22 +154,22 @@ async def _approved_while_frames_come(line: Line, proposal_id: str) -> int:
     """Approves while a worker judges, then some frames more, numbered from LAST on; how many frames came."""
     arguments = ("approve", proposal_id[:8], "--by", "bo", "--why", "finds cracks", "--below-gate", "--from", "8s")
     async with running_worker(line.settings, default=None, sources=released_models(line.settings, NOTHING)):
-        pouring = asyncio.create_task(_pour(line, len(LABELS)))
+        enough = asyncio.Event()
+        pouring = asyncio.create_task(_pour(line, len(LABELS), enough))
         approved = await asyncio.to_thread(line.says, "retrain", *arguments)
         await _until(datetime.fromisoformat(approved["recipe"]["effective_at"]))
         await publish(line.settings, shots(LABELS[:8], LAST))
-        pouring.cancel()
+        enough.set()
         poured = await pouring
         await until_lag_is_zero(line.settings)
     return poured + 8
 
 
-async def _pour(line: Line, first: int) -> int:
-    """Frames, four at a time, until it is cancelled; how many they were."""
+async def _pour(line: Line, first: int, enough: asyncio.Event) -> int:
+    """Frames, four at a time, until it is enough; how many they were."""
     poured = 0
-    with contextlib.suppress(asyncio.CancelledError):
-        while True:
-            await publish(line.settings, shots(LABELS[:4], first + poured))
-            poured += 4
-            await asyncio.sleep(0.1)
+    while not enough.is_set():
+        await publish(line.settings, shots(LABELS[:4], first + poured))
+        poured += 4
+        await asyncio.sleep(0.1)
     return poured
