@@ -36,7 +36,10 @@ from streams.topics import MODELS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseOptions:
-    """What `lineside models release` was asked for. `data` None: without evidence, which takes a reason."""
+    """What `lineside models release` was asked for. `data` None: without evidence, which takes a reason.
+
+    `below_gate`: a reason lets pass what falls short.
+    """
 
     model: Path
     data: Path | None
@@ -47,6 +50,7 @@ class ReleaseOptions:
     why: str
     device: str
     as_json: bool
+    below_gate: bool = True
 
 
 def list_models(settings: Settings, all_: bool, as_json: bool) -> None:
@@ -105,10 +109,10 @@ def released(settings: Settings, options: ReleaseOptions) -> ModelReleased:
     _refuse_taken(asyncio.run(read(settings)), artifact)
     _refuse_too_few(settings, options)
     evidence, lacking = _evidence(artifact, options)
-    if lacking and not options.why:
+    if lacking and not (options.why and options.below_gate):
         raise ModelRefusedError(
             f"{artifact.model_id} is not released: {'; '.join(lacking)}. Train or calibrate it further, or have "
-            "somebody who may do so release it with --why"
+            f"somebody who may do so release it with {'' if options.below_gate else '--below-gate and '}--why"
         )
     kept = Shelf(settings.model_store_dir).put(options.model, artifact.sha256)
     record = record_of(

@@ -8,9 +8,11 @@ directory under `retrain/`: `samples/` and `data/` by version, and a folder for 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,9 +114,22 @@ def retrain(settings: Settings, options: RetrainOptions) -> None:
         ui.say(f"This was proposed already: {work.proposal_id} is {known.newest.state.value.lower()}.")
         _say(ui, retraining, known.newest, options.as_json)
         return
-    _work_on(retraining, options, ui)
-    record = retraining.propose(options.by, options.why)
+    with _alone(retraining.folder):
+        _work_on(retraining, options, ui)
+        record = retraining.propose(options.by, options.why)
     _say(ui, retraining, record, options.as_json)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else works in the folder meanwhile; CallerError where somebody does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CallerError(f"another `lineside retrain` is at this already, in {folder}: wait for it") from None
+        yield
 
 
 def place_of(settings: Settings) -> Path:
@@ -148,8 +163,8 @@ def _work_on(retraining: Retraining, options: RetrainOptions, ui: Ui) -> None:
     """All steps that are left but the last."""
     retraining.begin(options.fresh)
     left = steps_left(lambda name: (retraining.folder / name).exists())
-    if left[0] is not Step.TRAIN:
-        ui.say(f"Going on with {left[0].value}; what was done lies in {retraining.folder}")
+    if left[:1] != (Step.TRAIN,):
+        ui.say(f"Going on after the steps that are done; what came of them lies in {retraining.folder}")
     for step in left:
         if step is not Step.PROPOSE:
             ui.say(f"{retraining.work.model_id}: {step.value}")

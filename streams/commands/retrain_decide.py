@@ -124,9 +124,10 @@ def _release(settings: Settings, proposed: ModelProposed, options: ApproveOption
             skus=() if proposed.sku == ANY_SKU else (proposed.sku,),
             by=options.by,
             approved_by=_others(proposed, options),
-            why=options.why if options.below_gate else "",
+            why=options.why,
             device=options.device,
             as_json=False,
+            below_gate=options.below_gate,
         ),
     )
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from models import labelled_set
-from models.artifact import Artifact, load_artifact
+from models.artifact import Artifact, Novelty, load_artifact
 from models.calibrate import OverkillRule, ThresholdRule, ZeroEscapeRule
 from models.dataset import Example, Split, load
 from models.engines import open_engine
@@ -32,6 +32,7 @@ from models.train import TrainSpec
 from schemas.records import ModelProposed, Precision, ProposalState
 from streams.commands.calibrate import CalibrateOptions, calibrated_into
 from streams.commands.evaluate import chosen
+from streams.commands.novelty import NoveltyOptions, bank_into
 from streams.commands.retrain_replay import replayed
 from streams.commands.train import First, changed, trained_into
 from streams.commands.ui import MakeBar, Ui
@@ -49,6 +50,8 @@ FIT = FitSpec(practice=0, epochs=12, balance="oversample", head_rate=1e-3)
 """Weights that know the line need no practice; what is new is rare, and is shown more often."""
 THUMBNAIL = 320  # pixels, at most
 REPORT_JSON = "report.json"
+WITHOUT_BANK = "calibrated"  # where a model with a bank of good parts lies before it has that
+BANK_PICTURES = 500  # good parts that the bank is chosen from, as `lineside novelty` does
 
 
 class Retraining:
@@ -73,7 +76,6 @@ class Retraining:
     def begin(self, fresh: bool) -> None:
         """The folder, with what is asked; `fresh`: a training that was ended begins anew."""
         self._fresh = fresh
-        self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / "work.json", self.work.to_json())
 
     def train(self) -> None:
@@ -96,18 +98,40 @@ class Retraining:
     def calibrate(self) -> None:
         """Temperature, threshold and unsure band by the rule that was asked for."""
         asked = self.work.settings
+        calibrated = self.folder / WITHOUT_BANK if self._base.novelty else self._at(Step.CALIBRATE)
         with self._ui.bars() as make:
             rule = self._rule(make)
             options = CalibrateOptions(
                 model=self._at(Step.TRAIN),
                 data=self._data,
-                out=self._at(Step.CALIBRATE),
+                out=calibrated,
                 plan=Plan(rule=rule, prevalence=asked["prevalence"], reviewed=asked["reviewed"]),
                 device=self._device,
                 precision=self._precision,
                 as_json=False,
             )
             calibrated_into(options, load_artifact(options.model), make)
+            if self._base.novelty:
+                self._bank(self._base.novelty, calibrated, make)
+
+    def _bank(self, before: Novelty, calibrated: Path, make: MakeBar) -> None:
+        """What good parts look like to the new network: as large a bank as before, and as many false alarms stated."""
+        model = load_artifact(calibrated)
+        options = NoveltyOptions(
+            model=calibrated,
+            name=model.model_id,
+            arch=model.arch,
+            size=(model.preprocessing.width, model.preprocessing.height),
+            practice=0,
+            data=self._data,
+            out=self._at(Step.CALIBRATE),
+            false_alarm=before.false_alarm,
+            places=len(before.bank),
+            pictures=BANK_PICTURES,
+            seed=0,
+            as_json=False,
+        )
+        bank_into(options, model, make)
 
     def _rule(self, make: MakeBar) -> ThresholdRule:
         name = self.work.settings["rule"]
@@ -209,8 +233,8 @@ class Retraining:
             reason=why or self._answer().sentence,
             at=datetime.now(UTC),
         )
-        asyncio.run(publish(self._settings, record, None))
         write_json(self._at(Step.PROPOSE), {"sha256": new.sha256, "dataset": self.work.dataset})
+        asyncio.run(publish(self._settings, record, None))
         return record
 
     def _answer(self) -> Answer:

@@ -7,8 +7,8 @@ labels wait for a second look, as they do in any data set. `merged` is pure; `wr
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -136,12 +136,3 @@ def _sources(base: Part | None, line: Part) -> dict[str, Any]:
     return {
         name: {"name": part.found.info.name, "version": part.found.info.version} for name, part in parts.items() if part
     }
-
-
-def strategies(items: Iterable[Item]) -> dict[str, int]:
-    """Labelled samples by the strategy that chose them."""
-    found: defaultdict[str, int] = defaultdict(int)
-    for item in items:
-        if item.strategy:
-            found[item.strategy] += 1
-    return dict(sorted(found.items()))

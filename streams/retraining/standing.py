@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
@@ -24,6 +24,7 @@ from streams.recipes.history import History, Scope, scope_of
 from streams.retraining.proposals import Proposal, ProposalBook
 
 T = TypeVar("T")
+KEPT = timedelta(days=7)  # a decision is kept beyond its row: a sample of it may come later
 ENOUGH = 20  # labelled samples that are worth a retraining; a smaller number teaches little
 
 
@@ -111,7 +112,26 @@ class Standing:
         self.version += 1
 
     def rows(self, now: datetime) -> list[Row]:
-        """By plant, line and SKU, `*` first."""
+        """By plant, line and SKU, `*` first. What no row can ever count again is forgotten."""
+        rows = self._all_rows(now)
+        self._forget({row.scope: row.since for row in rows})
+        return rows
+
+    def _forget(self, since: Mapping[Scope, datetime | None]) -> None:
+        """What lies before every row that counts it: what is in force never came into force earlier than now known."""
+
+        def over(scope: Scope, at: datetime) -> bool:
+            its = [since[s] for s in (scope, replace(scope, sku=ANY_SKU)) if s in since]
+            return bool(its) and all(begin is not None and at < begin for begin in its)
+
+        self._samples = {key: s for key, s in self._samples.items() if not over(s.scope, s.selected_at)}
+        self._heads = {
+            key: head
+            for key, head in self._heads.items()
+            if not over(Scope(head.plant, head.line, head.sku), head.decided_at + KEPT)
+        }
+
+    def _all_rows(self, now: datetime) -> list[Row]:
         samples, corrected = self._by_scope(), self._corrected()
         proposed = defaultdict[Scope, list[Proposal]](list)
         for proposal in self.proposals.all():

@@ -79,12 +79,6 @@ class Work:
         plain["thresholds"], plain["settings"] = dict(self.thresholds), dict(self.settings)
         return {"plant": self.scope.plant, "line": self.scope.line, "sku": self.scope.sku, **plain}
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Work:
-        """What `to_json` gave."""
-        rest = {name: value[name] for name in cls.__slots__ if name != "scope"}
-        return cls(scope=Scope(value["plant"], value["line"], value["sku"]), **rest)
-
 
 @dataclass(frozen=True, slots=True)
 class Classes:

@@ -135,9 +135,7 @@ async def test_the_page_says_where_each_loop_stands_and_follows_what_happens(
         await line.sample(30, labelled=18)
         row = page.locator(".lp-row").filter(has_text="p1 / l1 · A")
         await expect(row).to_contain_text("12 of 30 samples have no label yet", timeout=SLOW_MS)
-        await expect(row).to_contain_text(
-            "corrected 10, audit of passes 10, near the limit 10"
-        )
+        await expect(row).to_contain_text("corrected 10, audit of passes 10, near the limit 10")
         await expect(row).to_contain_text("18 of 30")
         await expect(row.locator(".lp-fact").filter(has_text="Escapes found")).to_contain_text("9")
 

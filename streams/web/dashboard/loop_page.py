@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from nicegui import ui
 
@@ -29,6 +29,7 @@ from streams.web.shell import page, page_shell, texts
 from streams.web.widgets import Age, empty
 
 LOOK_S = 1.0
+AGAIN = timedelta(seconds=3)
 SHOWN = 5  # proposals of a row, the newest first
 DASH = "\N{EN DASH}"
 
@@ -39,6 +40,14 @@ class Loop:
 
     standing: Standing
     clock: Callable[[], datetime]
+    _shown: tuple[int, datetime, list[Row]] | None = None
+
+    def rows(self) -> list[Row]:
+        """Counted anew when anything changed, and now and then, because a recipe may have begun."""
+        now, version = self.clock(), self.standing.version
+        if self._shown is None or self._shown[0] != version or now - self._shown[1] >= AGAIN:
+            self._shown = (version, now, self.standing.rows(now))
+        return self._shown[2]
 
 
 @contextlib.asynccontextmanager
@@ -88,7 +97,7 @@ class _Content:
 
     def _look(self) -> None:
         now = self._loop.clock()
-        rows = self._loop.standing.rows(now)
+        rows = self._loop.rows()
         self._age.set(now, now)
         if self._drawn and rows == self._rows:
             return
