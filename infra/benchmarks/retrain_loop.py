@@ -31,6 +31,7 @@ from typing import Any
 from retrain_people import People
 from retrain_plot import plotted
 
+from models.artifact import load_artifact
 from models.evaluate import rate
 from schemas.records import Outcome, VerdictIssued
 from streams.bus.admin import ensure_topics
@@ -50,6 +51,7 @@ LOOK = SyntheticOptions(
 )
 BEFORE, BEGUN, MEANWHILE, AFTER, TAUGHT = range(51_000_000, 56_000_000, 1_000_000)  # seeds, none of a training's
 SCOPE = ("--plant", "p1", "--line", "line-1", "--sku", SKU)
+NOTICE = "25s"  # of a recipe: checks and audit take their time on a machine that is busy
 QUIET_S = 100.0  # two of the sampler's periods and its grace: what was seen is sampled by then
 
 
@@ -67,7 +69,7 @@ class Stage:
     """The folder, the settings and the commands of one measurement."""
 
     def __init__(self, folder: Path, bootstrap: str, options: argparse.Namespace) -> None:
-        self.folder, self.options = folder, options
+        self.folder, self.options, self.first = folder, options, options.first or folder
         budget = 2 * DAY_MINUTES * options.audits
         self.settings = Settings(
             bootstrap_servers=bootstrap,
@@ -99,7 +101,7 @@ class Stage:
             LOOK, seed=seed, frames=frames, kinds=tuple(kinds), parts_per_s=rate_per_s, defect_share=share
         )
         began = datetime.now(UTC)
-        await run_gateway(self.settings, Line(options))
+        await run_gateway(self.settings, Line(options), lambda counts: None)
         return began, datetime.now(UTC)
 
 
@@ -108,26 +110,31 @@ def say(text: str) -> None:
 
 
 async def first_model(stage: Stage) -> dict[str, Any]:
-    """Drawn, labelled, trained, with a bank of good parts, released, in force."""
-    options, home = stage.options, stage.folder
+    """Drawn, labelled, trained, with a bank of good parts, unless an earlier run has done that; released, in force."""
+    home, run = stage.first, stage.command
+    if not (home / "surface").exists():
+        await _trained(stage)
+    evidence = ("--data", home / "base", "--why", "the first model of the line")
+    await run("models", "release", home / "surface", *evidence)
+    await run("recipe", "set", *SCOPE, "--model", "surface", "--why", "the first", "--from", NOTICE)
+    return dict(load_artifact(home / "surface").metrics["test"])
+
+
+async def _trained(stage: Stage) -> None:
+    options, home, run = stage.options, stage.first, stage.command
     drawn = replace(LOOK, seed=TAUGHT, defect_share=0.5)
     for number in range(options.pictures):
         part = trigger(drawn, number).part
         place = home / "drawn" / part.label / f"first-{number}.jpg"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(take(drawn, part))
-    run = stage.command
     await run("dataset", "build", home / "base", "--source", "folder", "--folder", home / "drawn")
     fit = ("--practice", options.practice, "--epochs", options.epochs, "--size", "160x120", "--symmetry", "none")
-    trained = await run("train", "--data", home / "base", "--out", home / "trained", "--name", "surface", *fit)
+    await run("train", "--data", home / "base", "--out", home / "trained", "--name", "surface", *fit)
     out = ("--out", home / "calibrated", "--rule", "overkill", "--overkill", options.overkill)
     await run("calibrate", "--model", home / "trained", "--data", home / "base", *out)
-    bank = ("--out", home / "surface", "--false-alarm", "0.01", "--places", "500", "--pictures", "300")
+    bank = ("--false-alarm", options.false_alarm, "--places", "500", "--pictures", "300", "--out", home / "surface")
     await run("novelty", "--model", home / "calibrated", "--data", home / "base", *bank)
-    evidence = ("--data", home / "base", "--why", "the first model of the line")
-    await run("models", "release", home / "surface", *evidence)
-    await run("recipe", "set", *SCOPE, "--model", "surface", "--why", "the first", "--from", "8s")
-    return dict(trained["test"])
 
 
 def figures_of(verdicts: Sequence[VerdictIssued]) -> dict[str, Any]:
@@ -165,7 +172,7 @@ async def closed(stage: Stage, people: People) -> dict[str, Any]:
     options, run = stage.options, stage.command
     first = await first_model(stage)
     kinds = (*OLD, NEW)
-    await asyncio.sleep(9)
+    await asyncio.sleep(float(NOTICE.removesuffix("s")))
     say("the line runs")
     before = await stage.pour(BEFORE, options.frames // 4, OLD, options.rate)
     say(f"{NEW} begins")
@@ -176,9 +183,9 @@ async def closed(stage: Stage, people: People) -> dict[str, Any]:
     await asyncio.sleep(QUIET_S)
     sampled = Counter(sample.strategy.value for sample in people.samples)
     known = Counter(people.verdicts[s.verdict_id].label for s in people.samples)
-    asked = ("--base", stage.folder / "base", "--symmetry", "none", "--from", "30m", "--by", "ana", "--no-yield")
+    asked = ("--base", stage.first / "base", "--symmetry", "none", "--from", "30m", "--by", "ana", "--no-yield")
     said = await run("retrain", *SCOPE, *asked, "--epochs", options.retrain_epochs)
-    words = ("--by", "bo", "--why", "finds what began on this line", "--below-gate")
+    words = ("--by", "bo", "--why", "finds what began on this line", "--below-gate", "--from", NOTICE)
     approved = await run("retrain", "approve", said["proposal"]["proposal_id"], *words)
     swap = datetime.fromisoformat(approved["recipe"]["effective_at"])
     await asyncio.sleep(max(0.0, (swap + timedelta(seconds=10) - datetime.now(UTC)).total_seconds()))
@@ -251,10 +258,12 @@ if __name__ == "__main__":
     parser.add_argument("--practice", type=int, default=1500, help="pictures with made-up marks before")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--overkill", type=float, default=0.01, help="of the first model, by calibration")
+    parser.add_argument("--false-alarm", type=float, default=0.02, help="of the bank of good parts")
     parser.add_argument("--retrain-epochs", type=int, default=8)
     parser.add_argument("--frames", type=int, default=2400, help="of each of the two stretches that are compared")
     parser.add_argument("--rate", type=float, default=10.0, help="frames a second")
     parser.add_argument("--audits", type=int, default=40, help="passed frames that are sampled a minute, at most")
+    parser.add_argument("--first", type=Path, help="folder of an earlier run, whose first model is taken")
     parser.add_argument("--folder", type=Path, help="keep everything here")
     parser.add_argument("--plot", type=Path, help="write the plot, as SVG")
     parser.add_argument("--json", action="store_true")
