@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import tempfile
 import time
@@ -83,7 +84,7 @@ class Stage:
     async def command(self, *arguments: object) -> Any:
         """What `lineside ARGUMENTS --json` said; its progress goes to stderr."""
         command = [sys.executable, "-P", "-m", "streams.cli", *map(str, arguments), "--json"]
-        environment = to_environment(self.settings)
+        environment = {**os.environ, **to_environment(self.settings)}
         started = time.monotonic()
         process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
         said, _ = await process.communicate()
