@@ -28,15 +28,16 @@ from streams.serving import WorkerOptions, serving_model
 from streams.settings import Settings
 
 
-def replayed(settings: Settings, work: Work, models: tuple[Artifact, Artifact], ui: Ui) -> dict[str, Any]:
+def replayed(
+    settings: Settings, work: Work, models: tuple[Artifact, Artifact], learned: frozenset[str], ui: Ui
+) -> dict[str, Any]:
     """The comparison of both on the frames of the work's range, `skipped` with the reason where there are none.
 
-    `models` are the one in force and the new one.
+    `models` are the one in force and the new one, `learned` the frames that the new one knows from training.
     """
-    selection = selection_of(work)
     try:
         with ui.bars() as make:
-            return _compared(settings, work, selection, models, make)
+            return _compared(settings, work, models, learned, make)
     except CallerError as error:
         return {"skipped": str(error)}
 
@@ -54,12 +55,13 @@ def selection_of(work: Work) -> Selection:
 
 
 def _compared(
-    settings: Settings, work: Work, selection: Selection, models: tuple[Artifact, Artifact], make: MakeBar
+    settings: Settings, work: Work, models: tuple[Artifact, Artifact], learned: frozenset[str], make: MakeBar
 ) -> dict[str, Any]:
+    selection = selection_of(work)
     planned = asyncio.run(plan(settings, selection, make("coverage", None)))
     if not readable(planned.frames):
         raise CallerError(f"there is no frame that was inspected in this range ({described(selection)})")
-    share, sides = Share.of(planned, work.settings["most_frames"]), _sides(settings, work, models)
+    share, sides = Share.of(planned, work.settings["most_frames"], learned), _sides(settings, work, models)
     base, new = (asyncio.run(_again(settings, selection, planned, share, side, make)) for side in sides)
     truths = asyncio.run(truths_of(settings, planned.frames, by_role(sides[1].model.roles), (base, new), "auto"))
     compared = compare(base, new, truths, intersect=True).to_json()

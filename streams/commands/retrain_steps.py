@@ -182,7 +182,12 @@ class Retraining:
     def replay(self) -> None:
         """Both on frames that the line has seen; where there are none, why."""
         models = (self._base, load_artifact(self._at(Step.CALIBRATE)))
-        write_json(self._at(Step.REPLAY), replayed(self._settings, self.work, models, self._ui))
+        write_json(self._at(Step.REPLAY), replayed(self._settings, self.work, models, self._learned(), self._ui))
+
+    def _learned(self) -> frozenset[str]:
+        """Frames from whose pictures something was learned or chosen: they tell nothing of the new model."""
+        items = labelled_set.read(self._data).items
+        return frozenset(item.frame_id for item in items if item.frame_id and item.split != "test")
 
     def report(self) -> None:
         """For people one page, for programs the same figures beside it."""

@@ -57,17 +57,22 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Which frames of a range are judged: at most about `most`, each with the same chance."""
+    """Which frames of a range are judged: none that the new model has `learned` from, by frame_id, and of the others at
+    most about `most`, each with the same chance.
+    """
 
     seed: int
     share: float
+    learned: frozenset[str]
 
     @classmethod
-    def of(cls, planned: Planned, most: int, seed: int = 0) -> Share:
-        return cls(seed, min(1.0, most / max(1, readable(planned.frames))))
+    def of(cls, planned: Planned, most: int, learned: frozenset[str], seed: int = 0) -> Share:
+        return cls(seed, min(1.0, most / max(1, readable(planned.frames))), learned)
 
-    def takes(self, past: Past) -> bool:
-        return self.share >= 1 or draw(self.seed, "retrain", str(past.frame.frame_id)) < self.share
+    def takes(self, frame_id: str) -> bool:
+        if frame_id in self.learned:
+            return False
+        return self.share >= 1 or draw(self.seed, "retrain", frame_id) < self.share
 
 
 class _Kept:
@@ -120,7 +125,7 @@ async def _chosen(
 ) -> AsyncIterator[list[Past]]:
     async for chunk in chunks:
         on_chunk()
-        yield [past for past in chunk if share.takes(past)]
+        yield [past for past in chunk if share.takes(str(past.frame.frame_id))]
 
 
 def decisions(name: str, verdicts: Sequence[VerdictIssued], roles: ClassRoles) -> Decisions:

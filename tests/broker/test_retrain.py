@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from models.artifact import load_artifact
+from models.labelled_set import read
 from schemas.records import AuditEntry, ModelProposed, ModelReleased, ProposalState, VerdictIssued
 from streams.bus.subscriber import subscribe
 from streams.downstream.audit.chain import verify
@@ -70,6 +71,10 @@ async def _all(line: Line, topic: str) -> list[Any]:
     return [record async for record in subscribe(topic, "earliest", settings=line.settings, follow=False)]
 
 
+def version_of(proposal: dict[str, Any]) -> str:
+    return str(proposal["dataset"]).rpartition("@")[2]
+
+
 async def _retrained(line: Line, *more: object) -> dict[str, Any]:
     base = line.settings.data_dir / "base"
     said = await asyncio.to_thread(line.says, "retrain", *SCOPE, "--base", base, *QUICK, *more)
@@ -81,7 +86,11 @@ async def test_what_people_taught_becomes_a_proposal_with_its_evidence_and_relea
     proposal = said["proposal"]
     assert (proposal["state"], proposal["base_model_id"], proposal["proposed_by"]) == ("PROPOSED", "m1", "ana")
     assert said["classes"] == {"kept": list(KNOWN), "new": [NEW], "lost": []}
-    assert said["replayed"]["pairs"] == len(LABELS), "both judged every frame that the line has seen"
+    learned = [
+        i for i in read(line.settings.data_dir / "retrain/data" / version_of(proposal)).items if i.split != "test"
+    ]
+    fresh = len(LABELS) - sum(item.frame_id is not None for item in learned)
+    assert 0 < said["replayed"]["pairs"] == fresh, "both judged what the line has seen, but for what was learned from"
     assert {kind["label"]: kind["is_new"] for kind in said["held_out"]["kinds"]}[NEW] is True
     assert {"escape", "base_escape", "overkill", "base_overkill", f"base_escape:{NEW}"} <= set(proposal["metrics"])
     report = Path(proposal["report_ref"]).read_text()

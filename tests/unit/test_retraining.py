@@ -27,6 +27,7 @@ from streams.errors import CallerError
 from streams.recipes.history import Scope
 from streams.retraining.answer import Advice, answer, metrics
 from streams.retraining.comparing import held_out, widened
+from streams.retraining.history import Share
 from streams.retraining.merging import CONTRADICTED, ELSEWHERE, Part, merged
 from streams.retraining.proposals import ProposalBook
 from streams.retraining.steps import OUTPUTS, Classes, Step, Work, steps_left
@@ -253,6 +254,19 @@ def test_figures_that_are_not_defined_are_left_out_of_the_proposal() -> None:
     assert found["escape:crack"] == 0.0
     assert (found["bad"], found["good"]) == (4.0, 2.0)
     assert not any(name.startswith("replay") for name in found)
+
+
+# --- history ---
+
+
+def test_of_a_long_history_a_share_is_judged_the_same_for_both_and_nothing_that_was_learned_from() -> None:
+    frames = [str(number) for number in range(2_000)]
+    share = Share(0, 0.25, frozenset(frames[:1_000]))
+    taken = {frame for frame in frames if share.takes(frame)}
+    assert taken.isdisjoint(frames[:1_000])
+    assert 200 < len(taken) < 300
+    assert taken == {frame for frame in reversed(frames) if share.takes(frame)}
+    assert all(Share(0, 1.0, frozenset()).takes(frame) for frame in frames)
 
 
 # --- proposals ---
