@@ -131,6 +131,12 @@ def ordered(names: Iterable[str], good: str) -> tuple[str, ...]:
     return (good, *sorted(set(names) - {good}, key=_natural))
 
 
+def in_known_order(names: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The names that are known already in their known order, then the new ones as they come."""
+    names = tuple(names)
+    return tuple(dict.fromkeys((*(name for name in known if name in names), *names)))
+
+
 def split_of(part_id: str) -> Split:
     """The split of a part by its id alone: it stays where it is when the data set grows."""
     place = int.from_bytes(hashlib.sha256(part_id.encode()).digest()[:8], "big") / 2**64

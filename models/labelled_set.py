@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from models.artifact_files import parse_json
-from models.dataset import SPLITS, Example, Split, ordered, split_of
+from models.dataset import SPLITS, Example, Split, in_known_order, ordered, split_of
 from models.dataset_rows import Conflict, Item, from_parquet, have_outlines, plain, to_parquet
 from models.errors import DatasetError
 from models.preprocess import EncodedImage
@@ -33,6 +33,7 @@ OUTLINED = 3  # where boxes have outlines, which an earlier Lineside can't read
 READABLE = (1, FORMAT, OUTLINED)  # 1 had fewer columns, and no class order
 INFO, MANIFEST, CONFLICTS = "dataset.json", "manifest.parquet", "conflicts.parquet"
 IMAGES, SECOND_LOOK = "images", "second_look"
+VERSION_CHARS = 16  # of the digest of the content
 _CLASS = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"  # as a model's artifact wants it, and never `.` or `..`
 _FILE = r"[0-9a-f]{64}\.[a-z0-9]{1,8}"
 _PLACE = re.compile(rf"{IMAGES}/({_CLASS})/{_FILE}|{SECOND_LOOK}/{_FILE}")
@@ -43,8 +44,8 @@ class Info:
     """What `dataset.json` says. `good` is the class of good parts, `tool_version` the Lineside that built it.
 
     `classes` is the order of classes that every model of this data set has: the good one, then defects in natural order
-    (2 before 10). `sources` are the offsets behind the last event read, by topic and partition, or the folder and the
-    table that pictures came from; `left_out` counts pictures by why.
+    (2 before 10), new ones behind those of the data set that it grew from. `sources` are the offsets behind the last
+    event read, by topic and partition, or the folder and the table of the pictures; `left_out` counts them by why.
     """
 
     version: str
@@ -131,10 +132,13 @@ def keep(scratch: Path, data: bytes) -> str:
     return sha256
 
 
-def write(directory: Path, scratch: Path, items: Sequence[Item], conflicts: Sequence[Conflict], about: About) -> Info:
+def write(
+    directory: Path, scratch: Path, items: Sequence[Item], conflicts: Sequence[Conflict], about: About, *known: str
+) -> Info:
     """Writes a data set whole or not at all; writing the same again changes nothing.
 
     `scratch` is the `scratch_beside` of this directory and holds each row's picture (`keep`): pictures are moved.
+    `known` classes keep their order.
     DatasetError where the directory holds another version, or pictures of a part are in different splits.
     """
     directory = directory.resolve()
@@ -142,13 +146,13 @@ def write(directory: Path, scratch: Path, items: Sequence[Item], conflicts: Sequ
     items = sorted(items, key=lambda item: item.sha256)
     conflicts = sorted(conflicts, key=lambda conflict: conflict.sha256)
     tables = {MANIFEST: to_parquet(Item, items), CONFLICTS: to_parquet(Conflict, conflicts)}
-    content = _content_sha256(items, conflicts)
+    content = content_sha256(items, conflicts)
     made = Info(
-        version=content[:16],
+        version=content[:VERSION_CHARS],
         content_sha256=content,
         manifest_sha256=hashlib.sha256(tables[MANIFEST]).hexdigest(),
         conflicts_sha256=hashlib.sha256(tables[CONFLICTS]).hexdigest(),
-        classes=ordered({item.label for item in items}, about.good),
+        classes=in_known_order(ordered({i.label for i in items}, about.good), (about.good, *known)),
         counts=_counts(items) | {"conflicts": len(conflicts)},
         **{f.name: getattr(about, f.name) for f in fields(About)},
     )
@@ -268,9 +272,12 @@ def _counts(items: Sequence[Item]) -> dict[str, Any]:
     return {"pictures": len(items), **{f"by_{name}": dict(sorted(found.items())) for name, found in by.items()}}
 
 
-def _content_sha256(items: Sequence[Item], conflicts: Sequence[Conflict]) -> str:
-    """Digest of what a data set says, independent of how Parquet writes it."""
-    rows = {"items": [plain(item) for item in items], "conflicts": [plain(conflict) for conflict in conflicts]}
+def content_sha256(items: Sequence[Item], conflicts: Sequence[Conflict]) -> str:
+    """Digest of what a data set says, independent of how Parquet writes it and of the order of its rows."""
+    rows = {
+        "items": [plain(item) for item in sorted(items, key=lambda item: item.sha256)],
+        "conflicts": [plain(conflict) for conflict in sorted(conflicts, key=lambda conflict: conflict.sha256)],
+    }
     return hashlib.sha256(_json(rows)).hexdigest()
 
 

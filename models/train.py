@@ -32,7 +32,7 @@ from models.calibrate import (
     threshold_by,
     with_threshold,
 )
-from models.dataset import Example, Pictures, Split, by_split, class_order, load, softened
+from models.dataset import Example, Pictures, Split, by_split, class_order, in_known_order, load, softened
 from models.errors import DatasetError
 from models.evaluate import any_defect, evaluate
 from models.fit import Fit, FitSpec, Hooks, Step
@@ -64,6 +64,7 @@ class TrainSpec:
     escape_weight: float = 1.0
     unsure_share: float = 0.03  # of good parts that people may be asked about
     seed: int = 0
+    order: tuple[str, ...] = ()  # classes that keep this order; others come behind them
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,13 @@ def train(
     clock: Callable[[], float] = time.monotonic,
     keeping: Keeping | None = None,
     start: Mapping[str, Tensor] | None = None,
+    known: Sequence[str] = (),
 ) -> Artifact:
     """Decode, fit, calibrate, measure. What `on_progress` raises ends the training: so a caller cancels it.
 
-    `start` are the weights to begin with, of the same architecture; a head of other classes is left out. With `keeping`
-    an ended training of the same pictures and settings goes on.
+    `start` are the weights to begin with, of the same architecture. Classes that they know (`known`, in their order) go
+    on with what the head has learned of them; without that a head of other classes is left out. With `keeping` an ended
+    training of the same pictures and settings goes on.
 
     Raises DatasetError for unusable examples, TrainingFailedError where the loss stops being a number, and what
     `check_spec` raises.
@@ -106,7 +109,8 @@ def train(
     check_spec(spec)
     if not spec.multi_label:
         examples = [replace(example, also=()) for example in examples]
-    names = class_order((label for example in examples for label in example.labels), spec.good)
+    labels = (label for example in examples for label in example.labels)
+    names = in_known_order(class_order(labels, spec.good), (spec.good, *spec.order))
     for name in names:
         check_name("a class name", name)
     splits = by_split(examples, names)
@@ -114,13 +118,13 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)
         network = build_network(spec.arch, len(names))
-    begin_with(network, start or {})
+    begin_with(network, start or {}, known, names)
     head: Head = "sigmoid" if spec.multi_label else "softmax"
     classifier = Classifier(network, spec.preprocessing.mean, spec.preprocessing.std, 1.0, head)
     started = clock()
     with one_thread():
         under_way = Fit(classifier, data["train"], names.index(spec.good), spec.fit, spec.seed)
-        kept = _Kept(under_way, keeping, "" if keeping is None else fingerprint(spec, data, start or {}), clock)
+        kept = _Kept(under_way, keeping, "" if keeping is None else fingerprint(spec, data, start or {}, known), clock)
 
         def on_step(step: Step) -> None:
             kept.every_so_often()
@@ -157,9 +161,11 @@ def _to_learn_from(
     return {**data, "train": train}
 
 
-def fingerprint(spec: TrainSpec, data: Mapping[Split, Pictures], start: Mapping[str, Tensor]) -> str:
+def fingerprint(
+    spec: TrainSpec, data: Mapping[Split, Pictures], start: Mapping[str, Tensor], known: Sequence[str] = ()
+) -> str:
     """What a training is of: the same for the same settings, pictures, labels, first weights and torch."""
-    digest = hashlib.sha256(f"{torch.__version__} {asdict(spec)}".encode())
+    digest = hashlib.sha256(f"{torch.__version__} {asdict(spec)} {tuple(known)}".encode())
     for split in sorted(data):
         its = data[split]
         for part in (its.pictures, its.labels, its.soft, its.counts, its.views, its.every, its.every_view):

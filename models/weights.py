@@ -6,7 +6,7 @@ trusts one turns it into safetensors elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -35,13 +35,20 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise ModelRefusedError(f"{file} is no safetensors file: {error}") from error
 
 
-def begin_with(network: nn.Module, start: Mapping[str, Tensor]) -> None:
-    """Put weights into a network; a head of another number of classes is left out.
+def begin_with(
+    network: nn.Module, start: Mapping[str, Tensor], known: Sequence[str] = (), wanted: Sequence[str] = ()
+) -> None:
+    """Put weights into a network; a head of another number of classes is left out, unless it is said which classes are
+    `known` to the weights and `wanted` of the network, in their orders: then each goes on with its own row of the head.
 
     ModelRefusedError where they are of another architecture than its own, or of another input size.
     """
     own, family = network.state_dict(), family_of(network)
     given, head = family.renamed(start), f"{family.head}."
+    if given and known:
+        given |= {
+            name: _grown(value, given.get(name), known, wanted) for name, value in own.items() if name.startswith(head)
+        }
     fitting = {
         name: value
         for name, value in given.items()
@@ -60,3 +67,15 @@ def begin_with(network: nn.Module, start: Mapping[str, Tensor]) -> None:
     if strangers or missing:
         raise ModelRefusedError(f"the weights to start with are of another architecture: {(strangers or missing)[0]}")
     network.load_state_dict(own | fitting)
+
+
+def _grown(own: Tensor, given: Tensor | None, known: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    """A tensor of the head, a row a class: rows of known classes as given, those of new ones as they are."""
+    if given is None or len(given) != len(known):
+        came = "none" if given is None else str(len(given))
+        raise ModelRefusedError(f"the weights to start with have {came} rows for their {len(known)} classes")
+    grown = own.clone()
+    for row, name in enumerate(wanted):
+        if name in known:
+            grown[row] = given[known.index(name)]
+    return grown

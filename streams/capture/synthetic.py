@@ -29,6 +29,7 @@ class SyntheticOptions:
     """What is drawn, for whom and how fast.
 
     `lines`, `stations` (a line) and `cameras` (a station) are counts; `views` is pictures by each camera of a part.
+    `kinds` are the defects that occur, each as often.
     `parts_per_s` 0 is as fast as they can be drawn; `burst` parts come at once, at the same rate on average. With
     `distinct` that many parts are drawn in advance and used again and again, so that drawing caps no measurement.
     """
@@ -45,6 +46,7 @@ class SyntheticOptions:
     burst: int = 1
     distinct: int = 0
     defect_share: float = 0.15  # of parts; the defect shows in one view
+    kinds: tuple[str, ...] = DEFECTS
     severity: tuple[float, float] = (0.0, 1.0)  # drawn evenly
     width: int = 640
     height: int = 480
@@ -62,6 +64,8 @@ class SyntheticOptions:
                 "expected defect_share and severity in 0 to 1, quality in 1 to 100 and a SKU; came "
                 f"{self.defect_share}, {self.severity}, {self.quality} and {self.skus}"
             )
+        if not self.kinds or not set(self.kinds) <= set(DEFECTS):
+            raise CallerError(f"kinds must be some of {', '.join(DEFECTS)}; came {self.kinds}")
         if self.frames is not None and self.frames < 0:
             raise CallerError(f"frames must be at least 0; came {self.frames}")
 
@@ -93,7 +97,8 @@ def trigger(options: SyntheticOptions, number: int) -> Trigger:
 def _part(options: SyntheticOptions, drawn: int, view: int, views: int) -> Part:
     rng = np.random.default_rng([options.seed & 0xFFFFFFFFFFFFFFFF, drawn])
     sku = options.skus[int(rng.integers(len(options.skus)))]
-    defect = DEFECTS[int(rng.integers(len(DEFECTS)))] if rng.random() < options.defect_share else None
+    kinds = options.kinds
+    defect = kinds[int(rng.integers(len(kinds)))] if rng.random() < options.defect_share else None
     seed, shown_in, severity = int(rng.integers(2**62)), int(rng.integers(views)) + 1, rng.uniform(*options.severity)
     return Part(sku, seed, view, defect if view == shown_in else None, round(float(severity), 4))
 

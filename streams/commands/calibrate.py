@@ -40,26 +40,32 @@ class CalibrateOptions:
 def calibrate_command(options: CalibrateOptions) -> None:
     """Score, choose, write, say. Not for a running event loop: Ctrl-C shall end it between two batches."""
     ui, artifact = Ui(), load_artifact(options.model)
-    examples = labelled_set.examples(options.data)
-    engine = open_engine(artifact, options.device, options.precision)
-    try:
-        with ui.bars() as make:
-            validation = _scored(chosen(examples, artifact, "validation"), artifact, engine, make, "validation")
-            test = _scored(chosen(examples, artifact, "test"), artifact, engine, make, "test")
-    finally:
-        engine.close()
-    known, unseen = (pictures.truths(artifact.head) for pictures, _ in (validation, test))
-    found = recalibrate(artifact, validation[1], known, options.plan, datetime.now(UTC))
-    save_artifact(measured(found, artifact, test[1], unseen), options.out)
+    with ui.bars() as make:
+        found, pictures = calibrated_into(options, artifact, make)
     kept = load_artifact(options.out)
     if options.as_json:
         said = {"model": str(options.out), "sha256": kept.sha256, **found.to_json(), "test": kept.metrics["test"]}
         print(json.dumps(said, indent=2, allow_nan=False))
         return
-    ui.table(f"{kept.model_id} · calibrated on {len(validation[0].labels)} pictures", rows(found, artifact))
+    ui.table(f"{kept.model_id} · calibrated on {pictures} pictures", rows(found, artifact))
     if found.too_many:
         ui.say("caution: rejects alone are more than people can look at; nothing is asked about")
     ui.say(f"kept in {options.out}")
+
+
+def calibrated_into(options: CalibrateOptions, artifact: Artifact, make: MakeBar) -> tuple[Calibrated, int]:
+    """Write the calibrated model; what came out, and on how many pictures it rests."""
+    examples = labelled_set.examples(options.data)
+    engine = open_engine(artifact, options.device, options.precision)
+    try:
+        validation = _scored(chosen(examples, artifact, "validation"), artifact, engine, make, "validation")
+        test = _scored(chosen(examples, artifact, "test"), artifact, engine, make, "test")
+    finally:
+        engine.close()
+    known, unseen = (pictures.truths(artifact.head) for pictures, _ in (validation, test))
+    found = recalibrate(artifact, validation[1], known, options.plan, datetime.now(UTC))
+    save_artifact(measured(found, artifact, test[1], unseen), options.out)
+    return found, len(validation[0].labels)
 
 
 def rows(found: Calibrated, before: Artifact) -> list[tuple[str, str]]:

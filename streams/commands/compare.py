@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from schemas.records import ReworkOutcome, SampleSelected
 from streams.archive.catalogue import where_there
@@ -64,7 +66,8 @@ def compare_runs(settings: Settings, options: CompareOptions) -> None:
         raise CallerError(f"--by {unknown[0]!r} is no column of a verdict; columns are {', '.join(SCHEMA.names)}")
     run_a, run_b = _opened(settings, options.a, options.b)
     decided_a, decided_b = _decided(run_a), _decided(run_b)
-    truths = asyncio.run(_truths(settings, run_b if run_a.id == LIVE else run_a, (decided_a, decided_b), options.truth))
+    run = run_b if run_a.id == LIVE else run_a
+    truths = asyncio.run(truths_of(settings, run.frames(), run.info["classes"], (decided_a, decided_b), options.truth))
     compared = compare(decided_a, decided_b, truths, intersect=options.intersect, by=options.by)
     if options.html:
         shown = asyncio.run(_pictures(settings, compared.flipped[: options.flips]))
@@ -87,16 +90,17 @@ def _decided(run: Run) -> Decisions:
     return decisions_of(run.id, run.to_arrow(), run.info["classes"])
 
 
-async def _truths(settings: Settings, run: Run, decided: Sequence[Decisions], by: str) -> Truths:
-    """Labels where there are any, else what people decided; or what `by` says."""
+async def truths_of(
+    settings: Settings, frames: pa.Table, classes: Mapping[str, str], decided: Sequence[Decisions], by: str
+) -> Truths:
+    """Labels where there are any, else what people decided; or what `by` says. `classes` by role."""
     labels = {key: d.label for side in decided for key, d in side.by_frame.items() if d.label is not None}
-    frames = run.frames().to_pylist()
     if by == "labels" or (by == "auto" and labels):
-        good = frozenset(name for name, role in run.info["classes"].items() if role == "good") | {"good"}
-        return by_labels(frames, labels, good)
+        good = frozenset(name for name, role in classes.items() if role == "good") | {"good"}
+        return by_labels(frames.to_pylist(), labels, good)
     outcomes: list[ReworkOutcome] = await _all(settings, OUTCOMES)
     samples: list[SampleSelected] = await _all(settings, SAMPLES)
-    return by_people(frames, outcomes, samples)
+    return by_people(frames.to_pylist(), outcomes, samples)
 
 
 async def _all(settings: Settings, topic: Topic) -> list[Any]:
@@ -165,7 +169,7 @@ def what_if(settings: Settings, options: WhatIfOptions) -> None:
     """Other thresholds for one run's scores."""
     run = open_run(options.run, settings)
     decided = _decided(run)
-    truths = asyncio.run(_truths(settings, run, [decided], options.truth))
+    truths = asyncio.run(truths_of(settings, run.frames(), run.info["classes"], [decided], options.truth))
     present = _present(settings, run)
     limits = _changed(present, options)
     frames = scored(decided.by_frame, limits)

@@ -75,6 +75,11 @@ def _offers(request: SourceRequest) -> Iterator[Offered]:
 
 def build_dataset(settings: Settings, options: BuildOptions) -> None:
     """Build and report. Not for a running event loop: Ctrl-C shall end it between two pictures."""
+    report_dataset(options.directory, built(settings, options), options.as_json)
+
+
+def built(settings: Settings, options: BuildOptions) -> Info:
+    """The data set of the samples and decisions in the topics, written, with progress bars. As `build_dataset`."""
     name = options.name or options.directory.resolve().name
     since, until = parse_time("--since", options.since), parse_time("--until", options.until)
     choice = Choice(name=name, since=since, until=until)
@@ -88,8 +93,7 @@ def build_dataset(settings: Settings, options: BuildOptions) -> None:
 
         gathered = asyncio.run(_gathered(settings, choice, progress))
         store = FrameStore(settings.frame_store_url)
-        info = build(options.directory, scratch, gathered, choice, store, progress)
-    report_dataset(options.directory, info, options.as_json)
+        return build(options.directory, scratch, gathered, choice, store, progress)
 
 
 def export_dataset(directory: Path, format_: str, as_json: bool) -> None:

@@ -36,7 +36,10 @@ from streams.topics import MODELS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseOptions:
-    """What `lineside models release` was asked for. `data` None: without evidence, which takes a reason."""
+    """What `lineside models release` was asked for. `data` None: without evidence, which takes a reason.
+
+    `below_gate`: a reason lets pass what falls short.
+    """
 
     model: Path
     data: Path | None
@@ -47,6 +50,7 @@ class ReleaseOptions:
     why: str
     device: str
     as_json: bool
+    below_gate: bool = True
 
 
 def list_models(settings: Settings, all_: bool, as_json: bool) -> None:
@@ -95,14 +99,20 @@ def show_model(settings: Settings, model_id: str, as_json: bool) -> None:
 
 def release_model(settings: Settings, options: ReleaseOptions) -> None:
     """Evaluate, hold against the gate, keep, audit, publish, say. Nothing is published where the gate refuses."""
+    record = released(settings, options)
+    _say(record, options.as_json, f"{record.model_id} is released: a recipe may put it in force")
+
+
+def released(settings: Settings, options: ReleaseOptions) -> ModelReleased:
+    """As `release_model`, and says nothing."""
     artifact = load_artifact(options.model)
     _refuse_taken(asyncio.run(read(settings)), artifact)
     _refuse_too_few(settings, options)
     evidence, lacking = _evidence(artifact, options)
-    if lacking and not options.why:
+    if lacking and not (options.why and options.below_gate):
         raise ModelRefusedError(
             f"{artifact.model_id} is not released: {'; '.join(lacking)}. Train or calibrate it further, or have "
-            "somebody who may do so release it with --why"
+            f"somebody who may do so release it with {'' if options.below_gate else '--below-gate and '}--why"
         )
     kept = Shelf(settings.model_store_dir).put(options.model, artifact.sha256)
     record = record_of(
@@ -115,7 +125,7 @@ def release_model(settings: Settings, options: ReleaseOptions) -> None:
         reason=options.why,
     )
     asyncio.run(publish(settings, record, "model.release", None))
-    _say(record, options.as_json, f"{record.model_id} is released: a recipe may put it in force")
+    return record
 
 
 def retire_model(settings: Settings, model_id: str, by: str, why: str, as_json: bool) -> None:

@@ -43,18 +43,23 @@ def novelty_command(options: NoveltyOptions) -> None:
     ui, model = Ui(), load_artifact(options.model) if options.model else None
     place_channels(model.arch if model else options.arch)  # what has none is refused before any work
     with ui.bars() as make:
-        good, held_out, label = _good_parts(options, model, make)
-        if model is None:
-            model = _made(options, good, label, make)
-        bar = make("good parts", len(good) + len(held_out.pictures))
-        at = datetime.now(UTC)
-        spec = BankSpec(false_alarm=options.false_alarm, places=options.places, seed=options.seed)
-        made = with_novelty(model, good, held_out, spec, at, bar)
-    open_engine(made).close()  # the golden vectors, their novelty too
-    save_artifact(made, options.out)
+        good = bank_into(options, model, make)
     kept = load_artifact(options.out)
     assert kept.novelty is not None
-    _say(kept, kept.novelty, len(good), options, ui)
+    _say(kept, kept.novelty, good, options, ui)
+
+
+def bank_into(options: NoveltyOptions, model: Artifact | None, make: MakeBar) -> int:
+    """Write a model with its bank, once it has given its golden vectors; of how many good parts the bank is."""
+    good, held_out, label = _good_parts(options, model, make)
+    if model is None:
+        model = _made(options, good, label, make)
+    bar = make("good parts", len(good) + len(held_out.pictures))
+    spec = BankSpec(false_alarm=options.false_alarm, places=options.places, seed=options.seed)
+    made = with_novelty(model, good, held_out, spec, datetime.now(UTC), bar)
+    open_engine(made).close()  # the golden vectors, their novelty too
+    save_artifact(made, options.out)
+    return len(good)
 
 
 def _good_parts(options: NoveltyOptions, model: Artifact | None, make: MakeBar) -> tuple[U8, Pictures, str]:

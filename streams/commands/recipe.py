@@ -108,12 +108,17 @@ def show_difference(settings: Settings, scope: Scope, a: int, b: int, as_json: b
 
 def set_recipe(settings: Settings, scope: Scope, wish: Wish, asked: Asked) -> None:
     """Check a wish, audit it, publish it, and wait until it was read back."""
+    recipe, before = wished(settings, scope, wish, asked)
+    publish_recipe(settings, recipe, before, "recipe.set", asked)
+
+
+def wished(settings: Settings, scope: Scope, wish: Wish, asked: Asked) -> tuple[Recipe, Recipe | None]:
+    """The recipe of a wish, checked, and the one before it. CallerError for what can't be obeyed."""
     found, book = asyncio.run(_read(settings))
     now, before = now_ms(), found.newest(scope)
     by = signed(settings, asked, now)
     models = facts(settings, book, models_needed(found, scope, wish), before)
-    recipe = recipe_of(found, scope, wish, by, models, now)
-    publish_recipe(settings, recipe, before, "recipe.set", asked)
+    return recipe_of(found, scope, wish, by, models, now), before
 
 
 def revert_recipe(settings: Settings, scope: Scope, version: int | None, asked: Asked) -> None:

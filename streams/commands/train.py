@@ -54,6 +54,14 @@ class TrainOptions:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class First:
+    """What a training begins with: weights, and the classes that they know, in order, where that is known."""
+
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+
+
 async def train_once(request: SourceRequest, directory: Path, ui: Ui) -> None:
     """Train the demo's model of a source into a directory."""
     spec = SPECS[request.kind]
@@ -63,7 +71,7 @@ async def train_once(request: SourceRequest, directory: Path, ui: Ui) -> None:
 
 async def make_model(request: SourceRequest, spec: TrainSpec, directory: Path, ui: Ui) -> Artifact:
     """Train on labelled pictures of the source into `directory`, with progress; gives the saved artifact."""
-    return await _kept(await _pictures(request, ui), spec, directory, ui)
+    return await trained_into(directory, await _pictures(request, ui), spec, ui)
 
 
 async def train_command(settings: Settings, request: SourceRequest, options: TrainOptions) -> None:
@@ -71,7 +79,7 @@ async def train_command(settings: Settings, request: SourceRequest, options: Tra
     ui, spec = Ui(), SPECS[request.kind]
     if options.data is not None:
         found = await asyncio.to_thread(labelled_set.read, options.data)
-        spec = dataclasses.replace(DATASET_SPEC, good=found.info.good)
+        spec = dataclasses.replace(DATASET_SPEC, good=found.info.good, order=found.info.classes)
     spec = changed(spec, options.changes)
     check_spec(spec)
     if options.data is not None:
@@ -79,8 +87,8 @@ async def train_command(settings: Settings, request: SourceRequest, options: Tra
     else:
         examples = await _pictures(request, ui)
     directory = options.out or settings.data_dir / "models" / spec.model_id
-    start = first_weights(options.start) if options.start else {}
-    artifact = await _kept(examples, spec, directory, ui, start, options.fresh)
+    first = first_of(options.start) if options.start else First()
+    artifact = await trained_into(directory, examples, spec, ui, first, options.fresh)
     if options.as_json:
         print(json.dumps({"model": str(directory), "sha256": artifact.sha256, **artifact.metrics}, indent=2))
     else:
@@ -110,9 +118,12 @@ def changed(spec: TrainSpec, changes: Mapping[str, Any]) -> TrainSpec:
     return dataclasses.replace(spec, fit=fit, preprocessing=preprocessing, **of(TrainSpec))
 
 
-def first_weights(start: Path) -> Mapping[str, Any]:
-    """Weights to begin with, of a model's directory or a safetensors file. ModelError where there are none."""
-    return load_artifact(start).weights if start.is_dir() else read_tensors(start)
+def first_of(start: Path) -> First:
+    """What to begin with, of a model's directory or a safetensors file. ModelError where there are no weights."""
+    if not start.is_dir():
+        return First(read_tensors(start))
+    artifact = load_artifact(start)
+    return First(artifact.weights, tuple(item.name for item in artifact.classes))
 
 
 def held_out_rows(metrics: Any) -> list[tuple[str, str]]:
@@ -132,19 +143,19 @@ async def _pictures(request: SourceRequest, ui: Ui) -> list[Example]:
         return await training_examples(request, lambda done, total: bar(done, total=total))
 
 
-async def _kept(
+async def trained_into(
+    directory: Path,
     examples: Sequence[Example],
     spec: TrainSpec,
-    directory: Path,
     ui: Ui,
-    start: Mapping[str, Any] | None = None,
+    first: First | None = None,
     fresh: bool = False,
 ) -> Artifact:
-    """Train into a directory. What was trained so far lies beside it until then."""
+    """Train into a directory. What was trained so far lies beside it until then, and is gone on with unless `fresh`."""
     file = state_beside(directory)
     if fresh:
         training_state.forget(file)
-    artifact = await _in_thread(examples, spec, ui, Keeping(file), start or {})
+    artifact = await _in_thread(examples, spec, ui, Keeping(file), first or First())
     save_artifact(artifact, directory)
     training_state.forget(file)
     return load_artifact(directory)
@@ -156,9 +167,7 @@ def state_beside(directory: Path) -> Path:
     return directory.with_name(f".{directory.name}.training")
 
 
-async def _in_thread(
-    examples: Sequence[Example], spec: TrainSpec, ui: Ui, keeping: Keeping, start: Mapping[str, Any]
-) -> Artifact:
+async def _in_thread(examples: Sequence[Example], spec: TrainSpec, ui: Ui, keeping: Keeping, first: First) -> Artifact:
     """Train off the event loop; a cancelled wait (Ctrl-C) ends the training at its next step."""
     cancelled = threading.Event()
     bars: dict[str, Any] = {}
@@ -175,7 +184,9 @@ async def _in_thread(
             bars[progress.stage](progress.done, note)
 
         try:
-            return await asyncio.to_thread(train, examples, spec, show, keeping=keeping, start=start)
+            return await asyncio.to_thread(
+                train, examples, spec, show, keeping=keeping, start=first.weights, known=first.classes
+            )
         except asyncio.CancelledError:
             cancelled.set()
             raise

@@ -74,6 +74,16 @@ def test_a_near_hash_within_the_limit_is_a_known_picture(bits: int, expected: li
     assert len(chosen(looks[1:], 1, earlier, bits=bits)[0]) == len(expected) - 1
 
 
+def test_what_a_person_corrected_is_chosen_however_like_another_picture_it_is() -> None:
+    """Parts in a fixture have one near hash, whatever their defects."""
+    looks: list[Look | None] = [look(1, 0, near=1), look(1, 0.01, near=1), look(1, 0, pixels="x", near=1)]
+    looks.append(look(2, 0, pixels="x", near=1))
+    earlier = Known(frozenset(), [look(5, 5, near=1)])
+    numbers, choice = chosen(looks, 4, earlier, Strategy.CORRECTED, bits=4)
+    assert (sorted(numbers), choice.equal, choice.near) == ([0, 1, 2], 1, 0)
+    assert chosen(looks, 4, earlier, Strategy.UNCERTAIN, bits=4)[0] == []
+
+
 def test_a_candidate_without_a_picture_is_passed_over() -> None:
     assert chosen([None, look(1, 0)], 2)[0] == [1]
 

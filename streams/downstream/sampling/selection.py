@@ -1,7 +1,9 @@
 """★ Which of a shortlist's candidates become samples: never two with equal pixels, and as different as can be. Pure.
 
-Audits are what the draw says; of the other strategies' candidates greedy k-center (Gonzalez 1985; for active learning
-Sener and Savarese 2018) takes the one farthest from all that the line's day has chosen, again and again. Knows no file.
+Audits are what the draw says. A correction is never left out for being like another picture: parts in a fixture all
+are, and what is corrected is the small difference. Of the other strategies' candidates greedy k-center (Gonzalez 1985;
+for active learning Sener and Savarese 2018) takes the one farthest from all that the line's day has chosen, again and
+again. Knows no file.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from streams.downstream.sampling.line import Shortlist
 from streams.downstream.sampling.pools import Candidate
 
 F32 = np.ndarray[Any, np.dtype[np.float32]]
+NEVER_NEAR = -1  # bits: of what a person has corrected, only equal pixels are the same picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +60,7 @@ def choose(shortlist: Shortlist, looks: Mapping[UUID, Look], known: Known, near_
     seen = [(c, looks[c.verdict.verdict_id]) for c in shortlist.candidates if c.verdict.verdict_id in looks]
     choice, fresh = Choice(), list[Pick]()
     pixels, is_audit = set[str](), shortlist.strategy is Strategy.PASS_AUDIT
+    near_bits = NEVER_NEAR if shortlist.strategy is Strategy.CORRECTED else near_bits
     for candidate, look in seen:
         if look.pixel_sha256 in pixels or look.pixel_sha256 in known.pixels:
             choice.equal += 1

@@ -30,6 +30,7 @@ from streams.web.api.router import ApiSources, api_router, kafka_sources
 from streams.web.binding import Binding, check_binding
 from streams.web.dashboard.address import Address, Calendar, parse_address, parse_shifts
 from streams.web.dashboard.boards import Boards, Views
+from streams.web.dashboard.loop_page import add_loop_page, open_loop
 from streams.web.dashboard.page import DashboardPage
 from streams.web.dashboard.panels import TABLES
 from streams.web.dashboard.tables import csv_table, file_name
@@ -60,7 +61,10 @@ async def open_dashboard(settings: Settings, options: DashboardOptions) -> Async
         overview = await stack.enter_async_context(Overview(settings, options.since))
         recipes = await stack.enter_async_context(RecipeDesk(settings, now_ms))
         sources = await stack.enter_async_context(kafka_sources(settings))
-        yield await stack.enter_async_context(dashboard_web(settings, access, overview, recipes, sources))
+        loop = await stack.enter_async_context(open_loop(settings))
+        web = await stack.enter_async_context(dashboard_web(settings, access, overview, recipes, sources))
+        add_loop_page(loop)
+        yield web
 
 
 @contextlib.asynccontextmanager
@@ -94,9 +98,12 @@ def _add_page(boards: Boards) -> None:
         require()
         t = texts("dashboard")
         address = parse_address(ui.context.client.request.query_params, boards.calendar.zone)
-        with page_shell("dashboard", fill=address.wall) as frame, frame.main:
-            frame.main.classes("is-wall" if address.wall else "")
-            DashboardPage(boards, address, t)
+        with page_shell("dashboard", fill=address.wall) as frame:
+            with frame.slot:
+                ui.link(t("to_loop"), "/loop")
+            with frame.main:
+                frame.main.classes("is-wall" if address.wall else "")
+                DashboardPage(boards, address, t)
 
 
 def _table_router(boards: Boards) -> APIRouter:
