@@ -68,9 +68,9 @@ def sampler(
     """Choose frames that people shall look at and models learn from, until SIGTERM or Ctrl-C.
 
     Every line and day has a budget (LINESIDE_SAMPLE_BUDGET_PER_LINE, pictures), shared among random audits of passes,
-    frames near the limit, disagreement, rare classes and corrections (LINESIDE_SAMPLE_SHARES). No picture is chosen
-    twice; each is pinned in the frame store before it is published. Run one for an installation. Examples:
-    `lineside sampler --model models/flange-40`, `lineside sampler --once --since 7d --dry-run`.
+    frames near the limit, disagreement, rare classes, drifted cameras and corrections (LINESIDE_SAMPLE_SHARES). No
+    picture is chosen twice; each is pinned in the frame store before it is published. Run one for an installation.
+    Examples: `lineside sampler --model models/flange-40`, `lineside sampler --once --since 7d --dry-run`.
     """
     from streams.commands.sampler import SamplerOptions, run_sampler
 

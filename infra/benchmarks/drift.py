@@ -17,9 +17,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid5
@@ -32,12 +31,11 @@ from models.artifact import load_artifact
 from models.engines import open_engine
 from models.evaluate import any_defect
 from models.figures import figures_of
-from models.preprocess import EncodedImage, Preprocessing, load_views, views_in
+from models.preprocess import views_in
 from models.scoring import split
 from models.views import combined
-from schemas.records import Encoding, Outcome, PictureFigures, Precision, Reason, VerdictIssued
+from schemas.records import Outcome, PictureFigures, Precision, Reason, VerdictIssued
 from streams.capture.surface import Part, draw
-from streams.capture.synthetic import SyntheticOptions, take
 from streams.downstream.drift.camera import Camera, Scope, Taught, reference, references_of, taught_by
 from streams.downstream.drift.comparison import LEAST_EFFECT, sure
 from streams.downstream.drift.figures import NAMES, PICTURE, matters
@@ -200,11 +198,11 @@ def quiet(populations: Sequence[np.ndarray], size: int, windows: int, rng: np.ra
 
 def long_run(figures: np.ndarray, frames: int, rng: np.random.Generator) -> dict[str, float]:
     """False alarms of a quiet camera that is looked at as on a line, and what a frame costs."""
-    watch, states, started = Watch(RecipeBook()), 0, time.perf_counter()
+    watch, states, started = Watch(RecipeBook()), 0, time.process_time()
     for number, row in enumerate(drawn(figures, frames, rng)):
         found = watch.take(verdict(number, "sku", picture(row), digest(number)), BEGAN)
         states += sum(isinstance(notice, State) for notice in found)
-    return {"frames": frames, "alarms": states, "us_per_frame": (time.perf_counter() - started) / frames * 1e6}
+    return {"frames": frames, "alarms": states, "us_per_frame": (time.process_time() - started) / frames * 1e6}
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------
@@ -295,30 +293,6 @@ def missed_by_chance(rate: float, days: int, rng: np.random.Generator) -> int:
     return found
 
 
-# --- cost ------------------------------------------------------------------------------------------------------------
-
-
-def cost() -> list[dict[str, float]]:
-    """Microseconds of the figures, and of decoding and preparing the same picture, in turn, of processor time."""
-    import torch
-
-    torch.set_num_threads(1)
-    found, spec = [], Preprocessing()
-    small = draw(Part("flange-40", 1))
-    for pixels in (small, np.kron(small, np.ones((4, 4, 1), np.uint8))):
-        options = replace(SyntheticOptions(), width=pixels.shape[1], height=pixels.shape[0])
-        image = EncodedImage(take(options, Part("flange-40", 1)), Encoding.JPEG)
-        both: dict[str, list[float]] = {"figures": [], "decode_and_prepare": []}
-        for _ in range(100):
-            for name, call in zip(both, (partial(figures_of, pixels), partial(load_views, image, spec)), strict=True):
-                began = time.thread_time()
-                call()
-                both[name].append((time.thread_time() - began) * 1e6)
-        medians = {name: statistics.median(times) for name, times in both.items()}
-        found.append({"megapixels": pixels.shape[0] * pixels.shape[1] / 1e6} | medians)
-    return found
-
-
 def figures(options: argparse.Namespace) -> dict[str, Any]:
     rng = np.random.default_rng(options.seed)
     score = scorer(options.model) if options.model else None
@@ -337,7 +311,6 @@ def figures(options: argparse.Namespace) -> dict[str, Any]:
         "no_rejects_by_chance": {
             f"{rate:.1%} of parts, 30 days": missed_by_chance(rate, 30, rng) for rate in (0.05, 0.005)
         },
-        "cost_us": cost(),
     }
 
 
@@ -358,9 +331,6 @@ def told(found: dict[str, Any]) -> Iterator[str]:
         yield f"no rejects, usual {name}: alarm after {minutes} min"
     for name, alarms in found["no_rejects_by_chance"].items():
         yield f"no rejects by chance, usual {name}: {alarms} alarms"
-    for one in found["cost_us"]:
-        took = f"figures {one['figures']:.0f} us, all of decoding and preparing {one['decode_and_prepare']:.0f} us"
-        yield f"{one['megapixels']:.1f} MP: {took}"
 
 
 def main() -> None:

@@ -142,6 +142,8 @@ def test_it_is_kept_with_the_model(novel: Artifact, tmp_path: Path) -> None:
     assert novel.novelty is not None
     assert torch.equal(kept.novelty.bank, novel.novelty.bank)
     assert (kept.novelty.threshold, kept.novelty.good) == (novel.novelty.threshold, 20)
+    assert kept.reference is not None
+    assert kept.reference.novelty[-1] == pytest.approx(kept.novelty.threshold, rel=1e-5), "none that is called novel"
     open_engine(kept, "openvino:CPU", Precision.FP32, (4,)).close()
     bank = tmp_path / "model" / "novelty.safetensors"
     bank.write_bytes(bank.read_bytes()[:-4] + b"\0\0\0\0")

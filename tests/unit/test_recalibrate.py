@@ -114,6 +114,9 @@ def test_a_calibrated_model_decides_as_was_said_and_loads_with_its_golden_vector
     bad = np.array([item.role == "defect" for item in after.classes])[labels]
     assert rejected(new, after.classes, after.any_defect_threshold)[bad].all()
     assert found.overkill.count == rejected(new, after.classes, after.any_defect_threshold)[~bad].sum()
+    assert after.reference is not None
+    assert after.reference.good == (~bad).sum()
+    assert after.reference.score[-1] == pytest.approx(any_defect(new, after.classes)[~bad].max(), rel=1e-3)
 
 
 def test_calibrating_by_what_it_already_is_changes_next_to_nothing() -> None:

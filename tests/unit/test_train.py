@@ -77,6 +77,14 @@ def test_the_artifact_loads_and_its_engine_agrees_with_training(
         engine.close()
 
 
+def test_the_artifact_keeps_how_its_good_validation_parts_score(trained: tuple[Artifact, list[Progress]]) -> None:
+    reference = trained[0].reference
+    assert reference is not None
+    assert 0 < reference.good < trained[0].metrics["pictures"]["validation"]
+    assert reference.novelty == ()
+    assert reference.score[32] < (trained[0].any_defect_threshold or 0), "most of them pass"
+
+
 def test_golden_pictures_show_every_class(trained: tuple[Artifact, list[Progress]]) -> None:
     assert set(trained[0].golden_labels()) == {"good", "blue", "red"}
 

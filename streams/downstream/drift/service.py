@@ -64,6 +64,7 @@ class DriftService:
             told = told_by(directory)
             self._watch.know(told)
             self._looked_up.add(told.model_id)
+        self._next: dict[int, int] = {}
         self._steps = self._in_hand = 0
 
     def work(self) -> Work:
@@ -130,6 +131,9 @@ class DriftService:
         async with aclosing(aiter(subscription)) as events:
             async for received in events:
                 self._steps += 1
+                if received.offset < self._next.get(received.partition, 0):  # after a rebalance: no second picture
+                    continue
+                self._next[received.partition] = received.offset + 1
                 self._in_hand = 1
                 await self._look_up(received.record)
                 for notice in self._watch.take(received.record, self._clock()):
