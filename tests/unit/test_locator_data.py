@@ -138,13 +138,13 @@ def test_without_outlines_a_data_set_is_what_it_always_was(tmp_path: Path) -> No
 
 
 def test_the_version_of_what_has_no_outline_is_the_one_of_before() -> None:
-    from models.labelled_set import _content_sha256
+    from models.labelled_set import content_sha256
 
     plain_box, outlined = (
         Box("dent", 1.0, 4, 5, 6, 7),
         Box("dent", 1.0, 4, 5, 6, 7, (((4.0, 5.0), (9.0, 5.0), (9.0, 9.0)),)),
     )
-    digests = [_content_sha256([Item(**ITEM, boxes=(box,))], []) for box in (plain_box, outlined)]
+    digests = [content_sha256([Item(**ITEM, boxes=(box,))], []) for box in (plain_box, outlined)]
     assert digests[0] == "7eab2c5adb15e198a9644f0fa11dc7bf92432a0e360e9a424ce50826fdbc171e"
     assert digests[1] != digests[0]
     assert hashlib.sha256(to_parquet(Item, [Item(**ITEM, boxes=(outlined,))])).hexdigest()

@@ -70,5 +70,6 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
     sample = {"int": "3", "float": "0.5", "bool": "false", "str": "x", "Path": str(tmp_path)}
     for field in dataclasses.fields(Settings):
         text = sample[str(field.type)]
-        settings = load_settings(environ={f"LINESIDE_{field.name.upper()}": text})
+        environ = {"LINESIDE_POOLS": "x", f"LINESIDE_{field.name.upper()}": text}  # a pool must be one of them
+        settings = load_settings(environ=environ)
         assert str(getattr(settings, field.name)).lower() == text
