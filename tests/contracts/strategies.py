@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from schemas.generate import EVENTS, expanded, named_types
 
 
-def _long_fields() -> frozenset[str]:
-    fields = [f for event in EVENTS for t in named_types(expanded(event)) for f in t.get("fields", ())]
-    return frozenset(f["name"] for f in fields if _is_long(f["type"]))
+def _long_fields() -> frozenset[tuple[str, str]]:
+    """By record and name: a field of one name may have 64 bits here and 32 there."""
+    named = [t for event in EVENTS for t in named_types(expanded(event))]
+    fields = [(t["name"].removeprefix("lineside."), f) for t in named for f in t.get("fields", ())]
+    return frozenset((record, f["name"]) for record, f in fields if _is_long(f["type"]))
 
 
 def _is_long(schema: Any) -> bool:
@@ -43,10 +45,12 @@ PLAIN = {
 def records_of(record: type[Any]) -> st.SearchStrategy[Any]:
     """Any record of this class that its schema can hold."""
     hints = get_type_hints(record)
-    return st.builds(record, **{f.name: _values(hints[f.name], f.name) for f in dataclasses.fields(record)})
+    return st.builds(
+        record, **{f.name: _values(hints[f.name], (record.__name__, f.name)) for f in dataclasses.fields(record)}
+    )
 
 
-def _values(hint: Any, name: str) -> st.SearchStrategy[Any]:
+def _values(hint: Any, name: tuple[str, str]) -> st.SearchStrategy[Any]:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return st.one_of(st.none(), *(_values(a, name) for a in args if a is not type(None)))
