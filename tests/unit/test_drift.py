@@ -83,6 +83,20 @@ def test_what_is_sure_but_next_to_nothing_does_not_matter(rng: np.random.Generat
     assert told("brightness", far, usual) == "brightness 0.45, usual 0.499 to 0.501: is the light weaker?"
 
 
+def test_figures_that_are_often_equal_are_no_shift_because_of_their_digits(rng: np.random.Generator) -> None:
+    def counted(count: int) -> np.ndarray:
+        """Shares of 4,131 levels, as few as those that are clipped."""
+        found = frames(rng, count)
+        found[:, 3] = rng.poisson(2, count) / 4131
+        return found
+
+    watch = Watch(RecipeBook())
+    assert feed(watch, 0, counted(LESSON)) == []
+    _, product = next(iter(watch.products))
+    assert feed(watch, LESSON, counted(1000)) == []
+    assert product.shifts(1000)["clipped"][0].effect < 0.1
+
+
 def test_a_reference_below_a_limit_is_that_of_the_parts_below_it(rng: np.random.Generator) -> None:
     values = rng.uniform(size=2000)
     usual = Usual(quantiles_of(values), 2000).below(0.5)

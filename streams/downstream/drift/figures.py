@@ -85,7 +85,8 @@ def _score(verdict: VerdictIssued, defects: frozenset[str] | None) -> float:
 
 
 def _finite(value: float | None) -> float:
-    return value if value is not None and math.isfinite(value) else UNKNOWN
+    """With the digits that a reference has, so that equal ones are equal there too."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else UNKNOWN
 
 
 def matters(name: str, shift: Shift, usual: Usual) -> bool:

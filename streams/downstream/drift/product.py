@@ -150,14 +150,15 @@ class Product:
         """What a figure is held against; None where that is not known yet."""
         if name in PICTURE:
             return self._taught.usual.get(name) if self._taught else None
+        for found in (self._artifacts(name), self._taught and self._taught.of_model(name, self.model_id)):
+            usual = found.below(self._limit) if found and name == SCORE else found
+            if usual and usual.quantiles:
+                return usual
+        return None
+
+    def _artifacts(self, name: str) -> Usual | None:
         kept = self._told.reference if self._told else None
-        if kept is not None and kept.good >= LEAST_REFERENCE and (quantiles := getattr(kept, name)):
-            found: Usual | None = Usual(quantiles, kept.good)
-        else:
-            found = self._taught.of_model(name, self.model_id) if self._taught else None
-        if found is not None and name == SCORE:
-            found = found.below(self._limit)
-        return found if found is not None and found.quantiles else None
+        return Usual(getattr(kept, name), kept.good) if kept and kept.good >= LEAST_REFERENCE else None
 
     def shifts(self, size: int, names: Sequence[str] = NAMES) -> dict[str, tuple[Shift, Usual]]:
         """Of the newest frames, by figure, where it is known what is usual."""

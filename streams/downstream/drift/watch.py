@@ -37,7 +37,7 @@ from streams.inspection.recipes import RecipeBook
 NAMESPACE = UUID("d1a7f6b2-3f0e-5c7a-9a54-0c6b7b6f4e21")  # never changes: alarms that stand are known by their ids
 LESSON = 500  # frames that a reference is learned from
 NO_REJECTS = timedelta(hours=1)
-MOST = 4096  # cameras and SKUs watched at once: those seen last
+MOST = 2048  # cameras and SKUs watched at once: those seen last
 DRIFTS = (AlarmKind.PICTURE_DRIFT, AlarmKind.SCORE_DRIFT)
 KINDS = (*DRIFTS, AlarmKind.CAMERA_STUCK, AlarmKind.NO_REJECTS)
 EVER = datetime.min.replace(tzinfo=UTC)

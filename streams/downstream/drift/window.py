@@ -23,7 +23,7 @@ class Window:
     """A ring of the newest frames' figures."""
 
     def __init__(self) -> None:
-        self._ring = np.full((SIZES[-1], len(NAMES)), UNKNOWN, np.float32)
+        self._ring = np.full((SIZES[-1], len(NAMES)), UNKNOWN, np.float64)
         self._taken = 0  # since the beginning, or since all but the newest were dropped
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class Window:
         """[n, figures], the oldest first; n is `size`, or less where there are fewer."""
         count = min(size, len(self))
         places = np.arange(self._taken - count, self._taken) % len(self._ring)
-        return self._ring[places].astype(np.float64)
+        return self._ring[places]
 
     def keep(self, size: int) -> None:
         """Drops all but the newest: what was before is over."""
