@@ -58,9 +58,7 @@ def retrain_(
     seed: Annotated[int | None, typer.Option(help="Of the training.")] = None,
     rule: Annotated[
         RetrainRule,
-        typer.Option(
-            help="How the threshold is chosen; same-overkill: it rejects no more than the model in force does."
-        ),
+        typer.Option(help="How the threshold is chosen; same-overkill: rejects no more than the model in force."),
     ] = RetrainRule.SAME_OVERKILL,
     overkill: Annotated[float, typer.Option(min=0, max=1, help="Share of good parts, for --rule overkill.")] = 0.01,
     prevalence: Annotated[
