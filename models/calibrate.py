@@ -105,7 +105,18 @@ class OverkillRule:
     overkill: float
 
 
-ThresholdRule = ZeroEscapeRule | LeastCostRule | OverkillRule
+@dataclass(frozen=True, slots=True)
+class NoMoreOverkillRule:
+    """As few escapes as rejecting at most this share of good parts allows, and of equals the middle one.
+
+    Where good and bad parts are told apart the share is not used up: a threshold that just allows it, by the few good
+    parts that were at hand, rejects more on the line for nothing.
+    """
+
+    overkill: float
+
+
+ThresholdRule = ZeroEscapeRule | LeastCostRule | OverkillRule | NoMoreOverkillRule
 
 
 def threshold_by(rule: ThresholdRule, together: F64, bad: Bools) -> float:
@@ -118,9 +129,12 @@ def threshold_by(rule: ThresholdRule, together: F64, bad: Bools) -> float:
     cuts = np.arange(10_001) / 10_000
     escape = np.searchsorted(np.sort(together[bad]), cuts, "left") / bad.sum()
     overkill = 1 - np.searchsorted(np.sort(together[~bad]), cuts, "left") / (~bad).sum()
-    if isinstance(rule, OverkillRule):
-        allowed = cuts[overkill <= rule.overkill + 1e-12]
-        return float(allowed[0]) if len(allowed) else 1.0
+    if isinstance(rule, OverkillRule | NoMoreOverkillRule):
+        is_allowed = overkill <= rule.overkill + 1e-12
+        if not is_allowed.any():
+            return 1.0
+        best = cuts[is_allowed & (escape <= escape[is_allowed].min() + 1e-12)]
+        return float(best[0] if isinstance(rule, OverkillRule) else best[len(best) // 2])
     cost = rule.prevalence * rule.escape * escape + (1 - rule.prevalence) * rule.overkill * overkill
     best = cuts[cost <= cost.min() + 1e-12]
     return float(best[len(best) // 2])

@@ -57,7 +57,8 @@ def retrain_(
     balance: Annotated[BalanceName | None, typer.Option(help="Rare classes. Default: oversample.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the training.")] = None,
     rule: Annotated[
-        RetrainRule, typer.Option(help="How the threshold is chosen; same-overkill: as the model in force rejects.")
+        RetrainRule,
+        typer.Option(help="How the threshold is chosen; same-overkill: rejects no more than the model in force."),
     ] = RetrainRule.SAME_OVERKILL,
     overkill: Annotated[float, typer.Option(min=0, max=1, help="Share of good parts, for --rule overkill.")] = 0.01,
     prevalence: Annotated[

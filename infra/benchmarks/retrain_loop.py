@@ -53,6 +53,7 @@ LOOK = SyntheticOptions(
 BEFORE, BEGUN, MEANWHILE, AFTER, TAUGHT = range(51_000_000, 56_000_000, 1_000_000)  # seeds, none of a training's
 SCOPE = ("--plant", "p1", "--line", "line-1", "--sku", SKU)
 NOTICE = "25s"  # of a recipe: checks and audit take their time on a machine that is busy
+SILENCE_S = 120.0  # no verdict for so long: what is missing is lost
 QUIET_S = 100.0  # two of the sampler's periods and its grace: what was seen is sampled by then
 
 
@@ -77,7 +78,7 @@ class Stage:
             data_dir=folder / "data",
             partitions=4,
             sample_budget_per_line=budget,
-            sample_shares="PASS_AUDIT=0.5,UNCERTAIN=0.02,CORRECTED=0.02,NOVEL=0.01,RARE=0.01,DISAGREEMENT=0.01",
+            sample_shares="PASS_AUDIT=0.5,UNCERTAIN=0.002,CORRECTED=0.002,NOVEL=0.002,RARE=0.002,DISAGREEMENT=0.002",
             sample_near_bits=0,
         )
 
@@ -161,10 +162,11 @@ async def decided(stage: Stage, people: People) -> int:
     """Returns when every frame has its verdict and people have seen it; how many frames are lost."""
     prefix, bootstrap = stage.settings.topic_prefix, stage.settings.bootstrap
     frames = sum((await end_offsets(bootstrap, prefix + FRAMES.name)).values())
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(120):
-            while len(people.verdicts) < frames:
-                await asyncio.sleep(0.5)
+    seen, since = -1, time.monotonic()
+    while len(people.verdicts) < frames and time.monotonic() - since < SILENCE_S:
+        if len(people.verdicts) != seen:
+            seen, since = len(people.verdicts), time.monotonic()
+        await asyncio.sleep(0.5)
     return frames - len({v.frame_id for v in people.verdicts.values()})
 
 
@@ -184,7 +186,7 @@ async def closed(stage: Stage, people: People) -> dict[str, Any]:
     await asyncio.sleep(QUIET_S)
     sampled = Counter(sample.strategy.value for sample in people.samples)
     known = Counter(people.verdicts[s.verdict_id].label for s in people.samples)
-    asked = ("--base", stage.first / "base", "--symmetry", "none", "--from", "30m", "--by", "ana", "--no-yield")
+    asked = ("--base", stage.first / "base", "--symmetry", "none", "--from", "30m", "--by", "ana")
     said = await run("retrain", *SCOPE, *asked, "--epochs", options.retrain_epochs)
     words = ("--by", "bo", "--why", "finds what began on this line", "--below-gate", "--from", NOTICE)
     approved = await run("retrain", "approve", said["proposal"]["proposal_id"], *words)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from models import labelled_set
 from models.artifact import Artifact, Novelty, load_artifact
-from models.calibrate import OverkillRule, ThresholdRule, ZeroEscapeRule
+from models.calibrate import NoMoreOverkillRule, OverkillRule, ThresholdRule, ZeroEscapeRule
 from models.dataset import Example, Split, load
 from models.engines import open_engine
 from models.examination import Rule, rule_of
@@ -141,7 +141,7 @@ class Retraining:
             return OverkillRule(self.work.settings["overkill"])
         new = load_artifact(self._at(Step.TRAIN))
         base, _ = self._both(new, "validation", make)
-        return OverkillRule(held_out(base, base, ()).pairs.a.overkill.value or 0.0)
+        return NoMoreOverkillRule(held_out(base, base, ()).pairs.a.overkill.value or 0.0)
 
     def compare(self) -> None:
         """Both on the test split."""

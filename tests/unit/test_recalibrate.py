@@ -13,6 +13,7 @@ from models.artifact import F32, Artifact
 from models.calibrate import (
     F64,
     LeastCostRule,
+    NoMoreOverkillRule,
     OverkillRule,
     ThresholdRule,
     ZeroEscapeRule,
@@ -159,3 +160,19 @@ def test_figures_at_old_thresholds_are_gone_and_new_ones_are_of_pictures_that_ch
     new = softmax(before.temperature * np.log(np.maximum(scores, 1e-12)), found.artifact.temperature)
     bad = np.array([item.role == "defect" for item in before.classes])[labels]
     assert test["escape"]["count"] == (any_defect(new, before.classes)[bad] < found.threshold).sum()
+
+
+def test_where_good_and_bad_are_told_apart_the_allowed_overkill_is_not_used_up() -> None:
+    together, bad = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
+    assert threshold_by(OverkillRule(0.5), together, bad) == pytest.approx(0.1001, abs=2e-4)
+    assert threshold_by(NoMoreOverkillRule(0.5), together, bad) == pytest.approx(0.45, abs=0.01)
+    assert threshold_by(NoMoreOverkillRule(0.0), together, bad) == pytest.approx(0.5, abs=0.01)
+
+
+def test_where_they_overlap_it_finds_as_much_as_the_allowed_overkill_does() -> None:
+    together, bad = np.array([0.1, 0.6, 0.4, 0.9]), np.array([False, False, True, True])
+    for share in (0.0, 0.5):
+        found = threshold_by(NoMoreOverkillRule(share), together, bad)
+        limit = threshold_by(OverkillRule(share), together, bad)
+        assert (together[bad] >= found).sum() == (together[bad] >= limit).sum()
+        assert (together[~bad] >= found).mean() <= share
