@@ -40,10 +40,10 @@ def _over_time(axes: Any, found: Mapping[str, Any], verdicts: Sequence[VerdictIs
             axes.errorbar(xs, values, yerr=[values - lows, highs - values], color=color, marker="o", markersize=3,
                           linewidth=1, elinewidth=0.6)  # fmt: skip
     axes.axvline(BINS + 0.5, color=GREY, linestyle="--", linewidth=0.8)
-    axes.annotate("retrained, approved, swapped", (BINS + 0.5, 1.03), ha="center", color=GREY, annotation_clip=False)
-    axes.annotate(f"{new.replace('_', ' ')} that passes", (0.2, 0.93), color=ORANGE)
-    axes.annotate("good parts rejected", (0.2, 0.08), color=BLUE)
-    axes.set(xlim=(0, 2 * BINS + 1), ylim=(0, 1.0), ylabel="share", xticks=[])
+    axes.annotate("retrained, approved, swapped", (BINS + 0.5, 1.13), ha="center", color=GREY, annotation_clip=False)
+    axes.annotate(f"{new.replace('_', ' ')} that passes", (0.2, 1.02), color=ORANGE)
+    axes.annotate("good parts rejected", (0.2, 0.06), color=BLUE)
+    axes.set(xlim=(0, 2 * BINS + 1), ylim=(-0.02, 1.1), ylabel="share", xticks=[])
     axes.set_xlabel(
         f"time, {found['begun']['frames']} and {found['after']['frames']} frames; frames lost: {found['frames_lost']}"
     )

@@ -30,7 +30,7 @@ from streams.web.api.router import ApiSources, api_router, kafka_sources
 from streams.web.binding import Binding, check_binding
 from streams.web.dashboard.address import Address, Calendar, parse_address, parse_shifts
 from streams.web.dashboard.boards import Boards, Views
-from streams.web.dashboard.loop_page import add_loop_page, open_loop
+from streams.web.dashboard.loop_page import LOOP_PATH, add_loop_page, open_loop
 from streams.web.dashboard.page import DashboardPage
 from streams.web.dashboard.panels import TABLES
 from streams.web.dashboard.tables import csv_table, file_name
@@ -74,7 +74,8 @@ async def dashboard_web(
     """The web app over an overview that is at work. Pictures come from `sources`, as the whole of `/api` does."""
     boards = Boards(overview, calendar_of(settings), _now)
     ticking = asyncio.create_task(_tick(boards))
-    web = make_web(settings, access, "Lineside", (("/", "page_lines"), (RECIPES_PATH, "page_recipes")))
+    pages = (("/", "page_lines"), (RECIPES_PATH, "page_recipes"), (LOOP_PATH, "page_loop"))
+    web = make_web(settings, access, "Lineside", pages)
     web.state.is_connected = lambda: overview.connected
     web.include_router(api_router(sources, reader))
     web.include_router(_table_router(boards))
@@ -98,12 +99,9 @@ def _add_page(boards: Boards) -> None:
         require()
         t = texts("dashboard")
         address = parse_address(ui.context.client.request.query_params, boards.calendar.zone)
-        with page_shell("dashboard", fill=address.wall) as frame:
-            with frame.slot:
-                ui.link(t("to_loop"), "/loop")
-            with frame.main:
-                frame.main.classes("is-wall" if address.wall else "")
-                DashboardPage(boards, address, t)
+        with page_shell("dashboard", fill=address.wall) as frame, frame.main:
+            frame.main.classes("is-wall" if address.wall else "")
+            DashboardPage(boards, address, t)
 
 
 def _table_router(boards: Boards) -> APIRouter:

@@ -28,6 +28,7 @@ from streams.web.i18n import Texts
 from streams.web.shell import page, page_shell, texts
 from streams.web.widgets import Age, empty
 
+LOOP_PATH = "/loop"
 LOOK_S = 1.0
 AGAIN = timedelta(seconds=3)
 SHOWN = 5  # proposals of a row, the newest first
@@ -70,15 +71,12 @@ async def open_loop(settings: Settings) -> AsyncIterator[Loop]:
 def add_loop_page(loop: Loop) -> None:
     """Makes the page known."""
 
-    @page("/loop")
+    @page(LOOP_PATH)
     def loop_page() -> None:
         require()
         t = texts("loop")
-        with page_shell("loop", t("title")) as frame:
-            with frame.slot:
-                ui.link(t("to_lines"), "/")
-            with frame.main:
-                _Content(loop, t)
+        with page_shell("loop", t("title")) as frame, frame.main:
+            _Content(loop, t)
 
 
 class _Content:
