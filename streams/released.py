@@ -10,15 +10,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from schemas.codec import Codec
 from schemas.records import AlarmRaised
 from streams.bus.control import ControlReader
+from streams.bus.present import present
 from streams.bus.publisher import Publisher
-from streams.bus.subscriber import Subscription
 from streams.errors import LinesideError
 from streams.inspection.alone import Alone, ChildModel
 from streams.inspection.engine_room import EngineRoom, ServingModel
@@ -60,12 +59,8 @@ class ReleasedModels:
 
     async def ready(self) -> None:
         """Every released model that is in force is loaded, or could not be; ask once both topics were read."""
-        subscription: Subscription[AlarmRaised] = Subscription(
-            ALARMS, "earliest", settings=self._settings, codec=self._codec, follow=False
-        )
-        async with aclosing(aiter(subscription)) as events:
-            async for event in events:
-                self._alarms.stand(event.record)
+        async for event in present(self._settings, ALARMS, codec=self._codec):
+            self._alarms.stand(event.record)
         for model_id in self._alarms.open:
             self._keeper.failed_before(model_id)
         await self._keeper.ready()

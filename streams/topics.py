@@ -88,6 +88,11 @@ def frames_topic(settings: Settings) -> str:
     return settings.topic_prefix + frames_of(settings.pool).name
 
 
+def frames_topics(settings: Settings) -> tuple[str, ...]:
+    """The full names of all pools' frames."""
+    return tuple(settings.topic_prefix + frames_of(pool).name for pool in settings.pool_names)
+
+
 def inspection_group(pool: str) -> str:
     """The consumer group of a pool's workers, without prefix."""
     return f"{INSPECTION}.{pool}" if pool else INSPECTION

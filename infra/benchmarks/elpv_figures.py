@@ -74,15 +74,17 @@ def main() -> None:
     artifacts = [load_artifact(directory) for directory in options.models]
     classes = [item.name for item in artifacts[0].classes]
     found, every, limits = {}, [], []
-    for artifact in artifacts:
+    for directory, artifact in zip(options.models, artifacts, strict=True):
         data = load(drawn, classes, artifact.preprocessing, lambda: None)
         bad, told, limit = data.labels != 0, scores(artifact, data.pictures), artifact.any_defect_threshold or 0.5
-        found[artifact.model_id] = figures(told[0], bad, kinds, limit)
-        found[f"{artifact.model_id}, symmetries"] = figures(told.mean(0), bad, kinds, limit)
+        found[directory.name] = figures(told[0], bad, kinds, limit)
+        found[f"{directory.name}, symmetries"] = figures(told.mean(0), bad, kinds, limit)
         every.append(told)
         limits.append(limit)
     if len(artifacts) > 1:
-        singles = np.array([found[a.model_id]["at_half"]["all"]["accuracy"]["value"] for a in artifacts])
+        singles = np.array(
+            [found[directory.name]["at_half"]["all"]["accuracy"]["value"] for directory in options.models]
+        )
         found["together"] = figures(np.mean([t[0] for t in every], axis=0), bad, kinds, float(np.mean(limits)))
         found["together, symmetries"] = figures(np.mean(every, axis=(0, 1)), bad, kinds, float(np.mean(limits)))
         found["seeds"] = {"mean": float(singles.mean()), "deviation": float(singles.std(ddof=1)), "n": len(singles)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import pyarrow as pa
 
 from schemas.records import ReworkOutcome, SampleSelected
 from streams.archive.catalogue import where_there
+from streams.bus.present import records_of
 from streams.bus.registry_client import codec_for
-from streams.bus.subscriber import Subscription
 from streams.commands.ui import Ui
 from streams.errors import CallerError
 from streams.inspection.decide import LIVE
@@ -27,7 +26,7 @@ from streams.replay.runs import SCHEMA, Run, open_run
 from streams.replay.truth import Truths, by_labels, by_people, refusal
 from streams.replay.whatif import Limits, Point, curve, point, recipe_line, recommended, scored
 from streams.settings import Settings
-from streams.topics import OUTCOMES, SAMPLES, Topic
+from streams.topics import OUTCOMES, SAMPLES
 from streams.whole_file import write_whole
 
 
@@ -98,17 +97,9 @@ async def truths_of(
     if by == "labels" or (by == "auto" and labels):
         good = frozenset(name for name, role in classes.items() if role == "good") | {"good"}
         return by_labels(frames.to_pylist(), labels, good)
-    outcomes: list[ReworkOutcome] = await _all(settings, OUTCOMES)
-    samples: list[SampleSelected] = await _all(settings, SAMPLES)
+    outcomes: list[ReworkOutcome] = await records_of(settings, OUTCOMES)
+    samples: list[SampleSelected] = await records_of(settings, SAMPLES)
     return by_people(frames.to_pylist(), outcomes, samples)
-
-
-async def _all(settings: Settings, topic: Topic) -> list[Any]:
-    subscription: Subscription[Any] = Subscription(
-        topic, "earliest", settings=settings, codec=codec_for(settings), follow=False
-    )
-    async with aclosing(aiter(subscription)) as events:
-        return [event.record async for event in events]
 
 
 async def _pictures(settings: Settings, pairs: Sequence[Pair]) -> dict[Any, bytes | str]:

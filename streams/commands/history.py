@@ -8,7 +8,6 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from streams.archive.catalogue import where_there
 from streams.archive.part import QUERIES, Step, in_order, is_about, step_of_event, step_of_row
 from streams.archive.recent import recent
 from streams.archive.session import MADE_OF, VIEWS, Narrow, ask, connect
+from streams.bus.present import present
 from streams.bus.registry_client import codec_for
-from streams.bus.subscriber import Subscription
 from streams.commands.ui import Ui
 from streams.errors import BrokerUnreachableError, CallerError
 from streams.replay.prepare import recipe_book
@@ -132,11 +131,8 @@ def part_steps(settings: Settings, part_id: str) -> list[Step]:
 
 
 async def _events(settings: Settings, topic: Topic, part_id: str, ids: frozenset[str]) -> Sequence[Step]:
-    subscription: Subscription[Any] = Subscription(
-        topic, "earliest", settings=settings, codec=codec_for(settings), follow=False
-    )
-    async with aclosing(aiter(subscription)) as events:
-        return [step_of_event(topic.name, e) async for e in events if is_about(e.record, part_id, ids)]
+    found = present(settings, topic)
+    return [step_of_event(topic.name, e) async for e in found if is_about(e.record, part_id, ids)]
 
 
 def _stdout() -> Any:

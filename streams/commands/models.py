@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +19,9 @@ from models.errors import ModelRefusedError
 from models.examination import Examination
 from models.qualification import Gate, shortfalls
 from schemas.records import ModelReleased
+from streams.bus.present import present
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
-from streams.bus.subscriber import Subscription
 from streams.commands.evaluate import examined
 from streams.commands.ui import Ui
 from streams.downstream.audit.log import AuditLog
@@ -154,15 +153,11 @@ def record_of(kept: Artifact, by: str, **more: Any) -> ModelReleased:
 async def read(settings: Settings) -> Book:
     """All releases, as they lie in the topic now; what can't be counts for nothing."""
     book = Book()
-    subscription: Subscription[ModelReleased] = Subscription(
-        MODELS, "earliest", settings=settings, codec=codec_for(settings), follow=False
-    )
-    async with aclosing(aiter(subscription)) as events:
-        async for event in events:
-            try:
-                book.take(event.record, event.timestamp)
-            except ValueError as error:
-                Ui().say(f"left out: record {event.offset} of {MODELS.name}: {error}")
+    async for event in present(settings, MODELS):
+        try:
+            book.take(event.record, event.timestamp)
+        except ValueError as error:
+            Ui().say(f"left out: record {event.offset} of {MODELS.name}: {error}")
     return book
 
 

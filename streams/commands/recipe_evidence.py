@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,8 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from schemas.records import Outcome, Recipe, ReworkOutcome, ShadowCompared
-from streams.bus.registry_client import codec_for
-from streams.bus.subscriber import Subscription
+from streams.bus.present import records_of
 from streams.commands.models import read as released
 from streams.commands.recipe import Asked, facts, publish_recipe, signed
 from streams.commands.ui import Ui
@@ -28,7 +26,7 @@ from streams.recipes.publishing import history
 from streams.recipes.wishes import Wish, models_needed, recipe_of
 from streams.registry.book import Book
 from streams.settings import Settings
-from streams.topics import OUTCOMES, SHADOW, Topic
+from streams.topics import OUTCOMES, SHADOW
 
 GOOD = "good"  # the label of good parts where no model says otherwise
 SHOWN = (Outcome.OK, Outcome.UNSURE, Outcome.NG, Outcome.ERROR)
@@ -112,16 +110,8 @@ async def _read(settings: Settings) -> tuple[History, Book]:
 
 
 async def _events(settings: Settings, since: datetime) -> tuple[list[ShadowCompared], list[ReworkOutcome]]:
-    pairs, outcomes = await asyncio.gather(_all(settings, SHADOW, since), _all(settings, OUTCOMES, since))
+    pairs, outcomes = await asyncio.gather(records_of(settings, SHADOW, since), records_of(settings, OUTCOMES, since))
     return pairs, outcomes
-
-
-async def _all(settings: Settings, topic: Topic, since: datetime) -> list[Any]:
-    subscription: Subscription[Any] = Subscription(
-        topic, since, settings=settings, codec=codec_for(settings), follow=False
-    )
-    async with aclosing(aiter(subscription)) as events:
-        return [event.record async for event in events]
 
 
 def _rows(said: Evidence) -> list[tuple[str, str]]:

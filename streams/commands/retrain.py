@@ -95,7 +95,8 @@ def retrain(settings: Settings, options: RetrainOptions) -> None:
     ui = Ui()
     asyncio.run(require_topics(settings.bootstrap, topic_specs(settings), settings.kafka_wait_s))
     base = asyncio.run(in_force(settings, options.scope))
-    data, classes = _data(settings, options, base, ui)
+    with _alone(place_of(settings) / "data"):  # what is being built has one place
+        data, classes = _data(settings, options, base, ui)
     info = labelled_set.read(data).info
     work = Work(
         scope=options.scope,

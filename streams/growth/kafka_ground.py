@@ -15,7 +15,7 @@ from streams.bus.spans import Raw, Reading, Span, read_offsets, read_span
 from streams.downstream.audit.log import AuditLog
 from streams.pausing import GROUP
 from streams.settings import Settings
-from streams.topics import GATES, PARTS, VERDICTS, frames_of, inspection_group, topic_specs
+from streams.topics import GATES, PARTS, VERDICTS, frames_of, frames_topics, inspection_group, topic_specs
 
 GROW_TIMEOUT_S = 30.0
 BEFORE_MS = 600_000  # the first frame in a new partition: a producer's old metadata live for five
@@ -37,7 +37,7 @@ class KafkaGround:
         self._actor = actor
         self._audit = AuditLog(publisher, "topics", lambda: datetime.now(UTC))
         self._pools = {inspection_group(pool): frames_of(pool) for pool in settings.pool_names}
-        self.frames = [self._prefix + topic.name for topic in self._pools.values()]
+        self.frames = frames_topics(settings)
 
     async def counts(self) -> dict[str, int]:
         names = [spec.name for spec in topic_specs(self._settings) if spec.by_station]

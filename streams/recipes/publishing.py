@@ -6,14 +6,13 @@ Place in the flow: under the recipe commands and the engineers' page. Decides no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
 from schemas.records import Recipe
+from streams.bus.present import present
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
-from streams.bus.subscriber import Subscription
 from streams.downstream.audit.log import AuditLog
 from streams.errors import OperatorError
 from streams.inspection.recipes import NOTICE
@@ -26,12 +25,8 @@ from streams.topics import RECIPES
 async def history(settings: Settings) -> History:
     """All recipes, as they lie in the topic now."""
     found = History()
-    subscription: Subscription[Recipe] = Subscription(
-        RECIPES, "earliest", settings=settings, codec=codec_for(settings), follow=False
-    )
-    async with aclosing(aiter(subscription)) as events:
-        async for event in events:
-            found.take(event.record, event.timestamp)
+    async for event in present(settings, RECIPES):
+        found.take(event.record, event.timestamp)
     return found
 
 

@@ -6,7 +6,6 @@ Everything that can be refused is refused here, before the first frame is judged
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +17,8 @@ from streams.archive.catalogue import where_there
 from streams.archive.log import TopicLog
 from streams.bus.admin import ensure_topics
 from streams.bus.landmarks import Landmarks
+from streams.bus.present import present
 from streams.bus.registry_client import codec_for
-from streams.bus.subscriber import Subscription
 from streams.errors import CallerError
 from streams.inspection.engine_room import ServingModel
 from streams.inspection.recipes import RecipeBook, default_recipe, variants
@@ -79,12 +78,8 @@ def described(selection: Selection) -> str:
 async def recipe_book(settings: Settings, own: Recipe | None) -> RecipeBook:
     """All recipes ever published; `own` judges where none was in force."""
     book = RecipeBook(own)
-    subscription: Subscription[Recipe] = Subscription(
-        RECIPES, "earliest", settings=settings, codec=codec_for(settings), follow=False
-    )
-    async with aclosing(aiter(subscription)) as events:
-        async for event in events:
-            book.add(event.record, event.timestamp)
+    async for event in present(settings, RECIPES):
+        book.add(event.record, event.timestamp)
     return book
 
 

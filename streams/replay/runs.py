@@ -19,6 +19,7 @@ from schemas.records import VerdictIssued
 from streams.archive.catalogue import where_there
 from streams.archive.session import Narrow, connect
 from streams.arrow import schema_of, table_of
+from streams.bus.present import present
 from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Received, Subscription
 from streams.columns import columns_of, row
@@ -80,16 +81,12 @@ def open_run(run_id: str, settings: Settings | None = None, like: Run | None = N
 
 async def verdicts_of(settings: Settings, topic: Topic, since: Mapping[int, int] | None = None) -> pa.Table:
     """Every verdict of a topic as it lies there now, the first of each id."""
-    subscription: Subscription[VerdictIssued] = Subscription(
-        topic, since or "earliest", settings=settings, codec=codec_for(settings), follow=False
-    )
     rows: list[list[Any]] = []
     seen: set[object] = set()
-    async with aclosing(aiter(subscription)) as events:
-        async for event in events:
-            if event.record.verdict_id not in seen:
-                seen.add(event.record.verdict_id)
-                rows.append(_row(event))
+    async for event in present(settings, topic, since or "earliest"):
+        if event.record.verdict_id not in seen:
+            seen.add(event.record.verdict_id)
+            rows.append(_row(event))
     return _ordered(table_of(SCHEMA, rows))
 
 

@@ -43,7 +43,7 @@ from streams.replay.selection import Selection
 from streams.replay.service import BATCHES_AHEAD, NO_LIMIT_S
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES
+from streams.topics import frames_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ async def judged_again(
     pool = DecodePool(settings.decode_threads or os.cpu_count() or 1)
     limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, NO_LIMIT_S)
     room = EngineRoom(side.model, pool, limits, Unwatched(), end_process)
-    out, topic = _Kept(), settings.topic_prefix + FRAMES.name
+    out, topic = _Kept(), frames_topic(settings)
     with ExitStack() as stack:
         stack.callback(pool.close)
         stack.callback(room.close)

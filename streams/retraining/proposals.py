@@ -6,15 +6,14 @@ proposal is its state, and a decision is final: what comes behind one counts for
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
 from schemas.records import ModelProposed, ProposalState
+from streams.bus.present import present
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
-from streams.bus.subscriber import Subscription
 from streams.downstream.audit.log import AuditLog
 from streams.errors import CallerError
 from streams.settings import Settings
@@ -76,12 +75,8 @@ class ProposalBook:
 async def proposals(settings: Settings) -> ProposalBook:
     """All proposals, as they lie in the topic now."""
     book = ProposalBook()
-    subscription: Subscription[ModelProposed] = Subscription(
-        PROPOSALS, "earliest", settings=settings, codec=codec_for(settings), follow=False
-    )
-    async with aclosing(aiter(subscription)) as events:
-        async for event in events:
-            book.take(event.record, event.timestamp)
+    async for event in present(settings, PROPOSALS):
+        book.take(event.record, event.timestamp)
     return book
 
 

@@ -21,7 +21,7 @@ from streams.chaos.ledger import Results
 from streams.chaos.reading import results
 from streams.model_keeper import Sources
 from streams.settings import Settings
-from streams.topics import FRAMES, station_key, topic_specs
+from streams.topics import FRAMES, frames_topic, inspection_group, own, station_key, topic_specs
 from tests.builders import Deaths, FakeEngine, recipe, serving_model
 
 DEFAULT = recipe(plant="*", line="*")
@@ -64,20 +64,22 @@ async def running_worker(
 async def publish(settings: Settings, frames: Iterable[FrameCaptured]) -> None:
     """Send frames as a gateway does and wait for the confirmation of all."""
     async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
-        sent = [await publisher.send(FRAMES, f, key=station_key(f.plant, f.line, f.station)) for f in frames]
+        sent = [
+            await publisher.send(own(FRAMES, settings), f, key=station_key(f.plant, f.line, f.station)) for f in frames
+        ]
         await asyncio.gather(*sent)
 
 
 async def until_lag_is_zero(settings: Settings, timeout_s: float = 120.0) -> dict[int, int]:
     """Wait until the group has committed everything on `frames`; gives the committed offsets."""
-    topic = settings.topic_prefix + FRAMES.name
+    topic, group = frames_topic(settings), settings.topic_prefix + inspection_group(settings.pool)
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
     await admin.start()
     try:
         async with asyncio.timeout(timeout_s):
             while True:
                 ends = {p: end for p, end in (await end_offsets(settings.bootstrap, topic)).items() if end}
-                committed = await committed_offsets(admin, f"{settings.topic_prefix}inspection", topic)
+                committed = await committed_offsets(admin, group, topic)
                 if ends and all(committed.get(p, 0) >= end for p, end in ends.items()):
                     return committed
                 await asyncio.sleep(0.1)

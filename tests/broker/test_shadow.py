@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from models.tiny import tiny_artifact
 from schemas.records import Outcome, ShadowCompared, VerdictIssued
+from streams.bus.admin import ensure_topics
 from streams.downstream.shadow.backlog import Shed
 from streams.downstream.shadow.service import ShadowService
 from streams.inspection.decide import verdict_id
 from streams.serving import WorkerOptions, released_models
 from streams.settings import Settings
+from streams.topics import topic_specs
 from tests.broker.running import prepared, publish, running_worker, until_lag_is_zero
 from tests.broker.test_swap import LIMITS, all_of, shot
 from tests.builders import recipe
@@ -28,7 +30,8 @@ NOTHING = WorkerOptions(model_dirs=())
 
 async def line(bootstrap: str, prefix: str, data_dir: Path) -> Settings:
     """A line whose recipe, in force in five seconds, has the shadow m2, which finds everything bad."""
-    settings = await prepared(bootstrap, prefix, data_dir)
+    settings = replace(await prepared(bootstrap, prefix, data_dir), pools="press", pool="press")
+    await ensure_topics(bootstrap, topic_specs(settings))
     for artifact in (tiny_artifact("m1"), tiny_artifact("m2", threshold=1e-6)):
         await release(settings, artifact, data_dir / "made")
     await put_in_force(
@@ -40,7 +43,8 @@ async def line(bootstrap: str, prefix: str, data_dir: Path) -> Settings:
 @asynccontextmanager
 async def shadowing(settings: Settings, **options: Any) -> AsyncIterator[ShadowService]:
     """A service that is at work, and is stopped at the end."""
-    service = ShadowService(settings, released_models(settings, NOTHING), registry=CollectorRegistry(), **options)
+    common = replace(settings, pool="")  # one shadow is for all pools
+    service = ShadowService(common, released_models(settings, NOTHING), registry=CollectorRegistry(), **options)
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(service.run(stop, ready))
     try:

@@ -138,6 +138,13 @@ def test_a_broken_camera_is_noticed_within_a_hundred_frames_and_ends_when_it_is_
     assert over.alarm.cleared is not None
 
 
+def test_the_camera_of_a_line_that_only_collects_is_watched_too(rng: np.random.Generator) -> None:
+    watch, collected = Watch(RecipeBook()), {"outcome": Outcome.ERROR, "reason": Reason.UNQUALIFIED}
+    assert feed(watch, 0, frames(rng, LESSON), **collected) == []
+    raised = feed(watch, LESSON, frames(rng, 100, darkened), **collected)
+    assert [state.alarm.kind for _, state in raised] == [AlarmKind.PICTURE_DRIFT]
+
+
 def test_another_product_has_a_reference_of_its_own(rng: np.random.Generator) -> None:
     watch, first = taught(rng)
     assert feed(watch, first, frames(rng, 1000, darkened), sku="other") == []

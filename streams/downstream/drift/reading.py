@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from models.reference import Told, told_by
 from schemas.codec import Codec
 from schemas.records import VerdictIssued
 from streams.bus.offsets import end_offsets
-from streams.bus.subscriber import Received, Subscription
+from streams.bus.present import present
+from streams.bus.subscriber import Received
 from streams.registry.book import Book
 from streams.settings import Settings
 from streams.topics import VERDICTS, Topic
@@ -24,13 +24,11 @@ log = logging.getLogger(__name__)
 
 async def read_through(settings: Settings, codec: Codec, topic: Topic, take: Callable[[Any, datetime], object]) -> None:
     """Every record that lies in a topic now, with its append time; one that `take` refuses by ValueError is logged."""
-    subscription: Subscription[Any] = Subscription(topic, "earliest", settings=settings, codec=codec, follow=False)
-    async with aclosing(aiter(subscription)) as events:
-        async for received in events:
-            try:
-                take(received.record, received.timestamp)
-            except ValueError as error:
-                log.warning("refused %s offset %d: %s", topic.name, received.offset, error)
+    async for received in present(settings, topic, codec=codec):
+        try:
+            take(received.record, received.timestamp)
+        except ValueError as error:
+            log.warning("refused %s offset %d: %s", topic.name, received.offset, error)
 
 
 async def newest(
@@ -45,13 +43,9 @@ async def newest(
     starts = {partition: max(0, offset - frames) for partition, offset in before.items() if offset}
     if not starts:
         return
-    subscription: Subscription[VerdictIssued] = Subscription(
-        VERDICTS, starts, settings=settings, codec=codec, follow=False
-    )
-    async with aclosing(aiter(subscription)) as events:
-        async for received in events:
-            if received.offset < before[received.partition]:
-                yield received
+    async for received in present(settings, VERDICTS, starts, codec):
+        if received.offset < before[received.partition]:
+            yield received
 
 
 def told_of(book: Book, model_id: str, store: Path) -> Told | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,14 +28,14 @@ from streams.bus.subscriber import Subscription
 from streams.downstream.drift.reading import newest, told_of
 from streams.downstream.drift.watch import LESSON, NO_REJECTS, State, Watch
 from streams.downstream.rework.link import now_ms
-from streams.downstream.sampling.pictures import GoneError, SamplePictures
+from streams.downstream.sampling.pictures import SamplePictures
 from streams.errors import LinesideError
 from streams.health import Work
 from streams.inspection.recipes import RecipeBook
 from streams.registry.book import Book
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import ALARMS, CAMERA_REFERENCES, MODELS, RECIPES, VERDICTS, Topic, frames_topic
+from streams.topics import ALARMS, CAMERA_REFERENCES, MODELS, RECIPES, VERDICTS, Topic, frames_topics
 
 log = logging.getLogger(__name__)
 GROUP = "drift"
@@ -78,15 +78,16 @@ class DriftService:
         was in hand comes again then.
         """
         settings, codec = self._settings, self._codec
-        name = frames_topic(settings)
         async with AsyncExitStack() as stack:
             controls = [ControlReader(settings, codec, topic, take) for topic, take in self._feeds()]
             for control in controls:
                 await stack.enter_async_context(control)
                 await control.caught_up()
             publisher = await stack.enter_async_context(Publisher(settings.bootstrap, settings.topic_prefix, codec))
-            frames = await stack.enter_async_context(FrameReader(settings.bootstrap, name, codec))
-            pictures = SamplePictures(FrameStore(settings.frame_store_url), frames, name)
+            store, pictures = FrameStore(settings.frame_store_url), dict[str, SamplePictures]()
+            for name in frames_topics(settings):
+                frames = await stack.enter_async_context(FrameReader(settings.bootstrap, name, codec))
+                pictures[name] = SamplePictures(store, frames, name)
             await self._remember(publisher)
             working = asyncio.create_task(self._work(publisher, pictures))
             waits = [working, asyncio.create_task(stop.wait()), *(asyncio.create_task(c.wait()) for c in controls)]
@@ -123,7 +124,7 @@ class DriftService:
                 for reference in self._watch.remember(received.record, self._clock()):
                     await self._publish_reference(publisher, reference)
 
-    async def _work(self, publisher: Publisher, pictures: SamplePictures) -> None:
+    async def _work(self, publisher: Publisher, pictures: Mapping[str, SamplePictures]) -> None:
         settings = self._settings
         subscription: Subscription[VerdictIssued] = Subscription(
             VERDICTS, self._clock(), settings=settings, codec=self._codec, group=settings.topic_prefix + GROUP
@@ -153,7 +154,7 @@ class DriftService:
         if told is not None:
             self._watch.know(told)
 
-    async def _publish_state(self, publisher: Publisher, pictures: SamplePictures, state: State) -> None:
+    async def _publish_state(self, publisher: Publisher, pictures: Mapping[str, SamplePictures], state: State) -> None:
         alarm = state.alarm
         if state.shown:
             alarm = replace(alarm, evidence=await self._kept(pictures, state))
@@ -161,14 +162,14 @@ class DriftService:
         await (await publisher.send(ALARMS, alarm, key=alarm.subject.encode()))
         self._watch.stand(alarm)
 
-    async def _kept(self, pictures: SamplePictures, state: State) -> tuple[str, ...]:
+    async def _kept(self, pictures: Mapping[str, SamplePictures], state: State) -> tuple[str, ...]:
         """URIs of the pictures that show it, as far as they are still to be had."""
         found = []
         for verdict in state.shown:
             try:
-                kept = await pictures.keep(verdict, f"alarm-{state.alarm.alarm_id}")
+                kept = await pictures[verdict.source_topic].keep(verdict, f"alarm-{state.alarm.alarm_id}")
                 found.append(kept.image_ref)
-            except (GoneError, LinesideError, OSError, ValueError) as error:  # an alarm without pictures is one, too
+            except (LinesideError, OSError, ValueError, KeyError) as error:  # an alarm without pictures is one, too
                 log.warning("a picture of alarm %s is not kept: %s", state.alarm.alarm_id, error)
         return tuple(found)
 

@@ -30,7 +30,7 @@ from streams.downstream.drift.figures import PICTURE, limits_of
 from streams.downstream.drift.product import EVIDENCE, Learned, Moved, Product
 from streams.downstream.drift.stuck import RUNNING, Stuck
 from streams.downstream.sampling.strategies import is_judged, one_line
-from streams.inspection.decide import LIVE
+from streams.inspection.decide import LIVE, is_collected
 from streams.inspection.limits import DETAIL_MAX_CHARS
 from streams.inspection.recipes import RecipeBook
 
@@ -144,7 +144,8 @@ class Watch:
 
     def _scope(self, verdict: VerdictIssued) -> Scope | None:
         """Whose frame it is; None for one that tells nothing of a camera."""
-        if verdict.simulated or verdict.run != LIVE or verdict.attempt > 1 or verdict.outcome is Outcome.ERROR:
+        is_unseen = verdict.outcome is Outcome.ERROR and not is_collected(verdict)
+        if verdict.simulated or verdict.run != LIVE or verdict.attempt > 1 or is_unseen:
             return None
         try:
             return Scope(Camera.of(verdict), verdict.sku)
@@ -169,7 +170,7 @@ class Watch:
         if verdict.picture is None or not is_new:
             return product, None, False
         told = self._models.get(verdict.model_id or "")
-        recipe = self._recipes.in_force(verdict.plant, verdict.line, verdict.sku, verdict.source_timestamp)
+        recipe = self._recipes.of_frame(verdict, verdict.source_timestamp)
         limit, defects = limits_of(verdict, told, recipe)
         product.judged_by(verdict.model_id, told, limit)
         return product, product.take(verdict, defects if verdict.reason is Reason.SCORE else None), True

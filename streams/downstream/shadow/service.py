@@ -45,7 +45,7 @@ from streams.inspection.watchdog import end_process
 from streams.model_keeper import ModelKeeper, Sources
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import MODELS, RECIPES, SHADOW, VERDICTS, frames_topic
+from streams.topics import MODELS, RECIPES, SHADOW, VERDICTS, frames_topics
 
 log = logging.getLogger(__name__)
 GROUP = "shadow"
@@ -90,8 +90,7 @@ class ShadowService:
             ControlReader(settings, codec, RECIPES, self._take_recipe),
             ControlReader(settings, codec, MODELS, self._keeper.take),
         ]
-        self._topic = frames_topic(settings)
-        self._frames = FrameReader(settings.bootstrap, self._topic, codec)
+        self._frames = {name: FrameReader(settings.bootstrap, name, codec) for name in frames_topics(settings)}
         self._pictures = Pictures(FrameStore(settings.frame_store_url))
         self._backlog: Backlog[Received[VerdictIssued]] = Backlog(WAITING_MOST, max_behind_s)
         self._came = asyncio.Event()
@@ -115,7 +114,8 @@ class ShadowService:
         async with contextlib.AsyncExitStack() as stack:
             for reader in self._control:
                 await stack.enter_async_context(reader)
-            await stack.enter_async_context(self._frames)
+            for frames in self._frames.values():
+                await stack.enter_async_context(frames)
             publisher = await stack.enter_async_context(
                 Publisher(settings.bootstrap, settings.topic_prefix, self._codec)
             )
@@ -151,8 +151,7 @@ class ShadowService:
         )
         async with aclosing(aiter(subscription)) as events:
             async for received in events:
-                is_ours = received.record.source_topic == self._topic
-                if is_ours and is_compared(received.record) and shadowed_by(received.record, self._recipes):
+                if is_compared(received.record) and shadowed_by(received.record, self._recipes):
                     self._backlog.add(received, received.timestamp.timestamp())
                     self._came.set()
 
@@ -173,17 +172,21 @@ class ShadowService:
                 await self._came.wait()
 
     async def _compare(self, taken: Sequence[Received[VerdictIssued]], publisher: Publisher) -> None:
-        by_partition = defaultdict[int, list[int]](list)
+        wanted = defaultdict[tuple[str, int], list[int]](list)
         for received in taken:
-            by_partition[received.record.source_partition].append(received.record.source_offset)
+            wanted[_place(received.record)].append(received.record.source_offset)
         try:
-            frames = {at: await self._frames.fetch_all(at, offsets) for at, offsets in by_partition.items()}
+            frames = {
+                (topic, at): await self._frames[topic].fetch_all(at, offsets)
+                for (topic, at), offsets in wanted.items()
+                if topic in self._frames
+            }
         except OperatorError as error:  # the broker gives nothing just now
             log.warning("%d frames are not compared: %s", len(taken), error)
             self.shed[Shed.GONE] += len(taken)
             return
         pairs = await asyncio.gather(
-            *(self._pair(r, frames[r.record.source_partition].get(r.record.source_offset)) for r in taken)
+            *(self._pair(r, frames.get(_place(r.record), {}).get(r.record.source_offset)) for r in taken)
         )
         sent = [
             await publisher.send(SHADOW, pair, key=received.key, partition=received.partition)
@@ -220,3 +223,7 @@ class ShadowService:
         for why, count in self.shed.items():
             self._metrics.shed.labels(why).inc(count - self._told[why])
         self._told = Counter(self.shed)
+
+
+def _place(verdict: VerdictIssued) -> tuple[str, int]:
+    return verdict.source_topic, verdict.source_partition

@@ -135,7 +135,7 @@ class ChangeDialog:
             recipe = await self._tools.desk.publish(change, self._step.by(user, approved_by), seen)
         except LinesideError as error:
             self._say(str(error))
-        except Exception:
+        except Exception:  # whatever it was, the person who confirmed must hear that it is not known to be done
             log.exception("a recipe of %s could not be published", change.scope)
             self._say(self._t("failed"))
         else:

@@ -25,7 +25,7 @@ from streams.downstream.rework.desk import Desk
 from streams.downstream.rework.kafka_bus import KafkaBus
 from streams.settings import Settings
 from streams.store import FrameStore
-from streams.topics import FRAMES, VERDICTS
+from streams.topics import VERDICTS, frames_topic
 from streams.web.access.access import Access
 from streams.web.access.doors import require
 from streams.web.access.routes import reader
@@ -77,7 +77,7 @@ async def open_station(
     check_binding(options.binding, access)
     codec, prefix = codec_for(settings), settings.topic_prefix
     verdicts = TopicTail(settings.bootstrap, prefix + VERDICTS.name, VerdictIssued, codec)
-    frames = FrameReader(settings.bootstrap, prefix + FRAMES.name, codec)
+    frames = FrameReader(settings.bootstrap, frames_topic(settings), codec)
     desk = Desk(settings, options.rework_station, Scope(options.plant, options.line, options.station))
     store = FrameStore(settings.frame_store_url)
     async with contextlib.AsyncExitStack() as stack:
