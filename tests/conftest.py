@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import tempfile
 import uuid
@@ -26,6 +27,21 @@ BOOTSTRAP = pytest.StashKey[str]()
 NEED_BROKER = [Path(__file__).parent / folder for folder in ("broker", "faults", "endurance")]
 SLOWEST_FIRST = ("endurance", "faults", "broker", "web", "flow", "contracts", "unit")
 ONE_AT_A_TIME = ("faults/test_chaos.py", "faults/test_supervision.py")  # they measure time
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that a test runs in this process sets logging up for a whole program: the next test shall not have it.
+
+    Its handler writes to a stream that is closed by then, and its levels hide what other tests look for.
+    """
+    loggers = [logging.getLogger(name) for name in ("", "streams", "models", "schemas")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        for handler in set(logger.handlers) - set(handlers):
+            logger.removeHandler(handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

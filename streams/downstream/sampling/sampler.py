@@ -220,7 +220,10 @@ class Sampler:
             self.tally.published += 1
             if self._sender is not None:
                 key = station_key(made.plant, made.line, made.station)
-                await (await self._sender.send(SAMPLES, made, key=key, partition=partition))
+                sent = await self._sender.send(SAMPLES, made, key=key, partition=partition)
+                self.tally.samples.append(made)  # whoever reads it may end this before the confirmation is heard
+                await sent
+                return
         self.tally.samples.append(made)
 
     def _line(self, key: LineKey) -> Line:
