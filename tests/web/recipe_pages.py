@@ -26,6 +26,7 @@ from streams.web.access.users import Role
 from streams.web.dashboard.app import DashboardOptions, open_dashboard
 from tests.models_fixture import tiny_artifact
 from tests.released import put_in_force, release
+from tests.web.signing_in import go
 
 RunWeb = Callable[[FastAPI], AbstractAsyncContextManager[str]]
 SLOW_MS = 60_000
@@ -85,13 +86,7 @@ class RecipesPage:
     ) -> RecipesPage:
         """Signed in as somebody, in open mode by a name alone."""
         page = await context.new_page()
-        await page.goto(f"{url}/recipes{query}")
-        if "/sign-in" in page.url:
-            boxes = page.locator("input")
-            await boxes.first.fill(name or "ana")
-            if name:
-                await boxes.nth(1).fill(PASSWORDS[name])
-            await page.keyboard.press("Enter")
+        await go(page, f"{url}/recipes{query}", name or "ana", PASSWORDS[name] if name else None)
         await expect(page.locator(".rc-lines")).to_be_visible(timeout=SLOW_MS)
         return cls(page)
 

@@ -47,13 +47,13 @@ from streams.store import FrameStore
 from streams.topics import DEFECTS, FRAMES, OUTCOMES, PARTS, SAMPLES, VERDICTS, Topic, station_key, topic_specs
 from streams.web.station.app import StationOptions, open_station
 from tests.builders import frame, verdict
+from tests.web.signing_in import SLOW_MS, go
 
 if TYPE_CHECKING:
     from models.artifact import Artifact
 
 RunWeb = Callable[[FastAPI], AbstractAsyncContextManager[str]]
 KEY = station_key("p1", "l1", "s1")
-SLOW_MS = 20_000
 SCANNER = """(keys) => {
   for (const key of keys) {
     const focus = document.activeElement;
@@ -179,11 +179,7 @@ class Station:
         page = await context.new_page()
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        await page.goto(f"{self.url}/?lang=en")
-        if "/sign-in" in page.url:
-            await page.locator("input").first.focus()
-            await page.keyboard.type(name)
-            await page.keyboard.press("Enter")
+        await go(page, f"{self.url}/?lang=en", name)
         await expect(page.locator(".st-strip")).to_be_visible(timeout=SLOW_MS)
         return page
 

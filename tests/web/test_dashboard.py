@@ -35,6 +35,7 @@ from streams.topics import FRAMES, LINE_STATS, PARTS, VERDICTS, Topic, station_k
 from streams.web.dashboard.app import DashboardOptions, open_dashboard
 from streams.web.i18n import load
 from tests.builders import frame, verdict
+from tests.web.signing_in import SLOW_MS, go
 
 pytestmark = [
     pytest.mark.broker,
@@ -43,7 +44,6 @@ pytestmark = [
 ]
 
 RunWeb = Callable[[FastAPI], AbstractAsyncContextManager[str]]
-SLOW_MS = 20_000
 MINUTE = timedelta(minutes=1)
 HOSTILE = "<img src=x onerror=alert(1)>"
 FORMULA = "=1+1"
@@ -162,10 +162,7 @@ async def look(context: BrowserContext, url: str, query: str = "?span=1h&lang=en
     """The page, signed in; fails where anything of others became more than text."""
     page = await context.new_page()
     page.on("dialog", lambda dialog: asyncio.ensure_future(_unwanted(dialog)))
-    await page.goto(f"{url}/{query}")
-    if "/sign-in" in page.url:
-        await page.locator("input").first.fill("ana")
-        await page.keyboard.press("Enter")
+    await go(page, f"{url}/{query}")
     await expect(page.locator(".db")).to_be_visible(timeout=SLOW_MS)
     return page
 

@@ -26,6 +26,7 @@ from streams.web.dashboard.app import DashboardOptions, open_dashboard
 from tests.builders import recipe
 from tests.contracts.samples import OUTCOME, SAMPLE
 from tests.released import in_s
+from tests.web.signing_in import SLOW_MS, go
 
 pytestmark = [
     pytest.mark.broker,
@@ -33,7 +34,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.distributed.reduce_op`:FutureWarning"),
 ]
 RunWeb = Callable[[FastAPI], AbstractAsyncContextManager[str]]
-SLOW_MS = 20_000
 HOSTILE = "<img src=x onerror=alert(1)>"
 SPOKEN = (Strategy.PASS_AUDIT, Strategy.UNCERTAIN, Strategy.CORRECTED)
 
@@ -114,10 +114,7 @@ async def shot(page: Page, name: str) -> None:
 async def opened(context: BrowserContext, url: str, path: str = "/loop") -> Page:
     page = await context.new_page()
     await page.set_viewport_size({"width": 1440, "height": 900})
-    await page.goto(url + path)
-    if "/sign-in" in page.url:
-        await page.locator("input").first.fill("ana")
-        await page.keyboard.press("Enter")
+    await go(page, url + path)
     await expect(page.locator(".ls-main")).to_be_visible(timeout=SLOW_MS)
     return page
 
