@@ -18,6 +18,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,7 +45,13 @@ SIDE, PICTURES, IN_HAND = 128, 64, 256
 
 def made(count: int, folder: Path) -> list[ServingModel]:
     """Models of the same architecture and other weights, opened as a worker does."""
-    spec, opened = Preprocessing(width=SIDE, height=SIDE), list[ServingModel]()
+    options, largest = WorkerOptions(model_dirs=()), Settings().max_batch
+    return [serving_model(load_artifact(directory), options, largest) for directory in saved(count, folder)]
+
+
+def saved(count: int, folder: Path) -> Iterator[Path]:
+    """Directories `m0`, `m1` … of such models, each written when it is asked for."""
+    spec = Preprocessing(width=SIDE, height=SIDE)
     for number in range(count):
         artifact = random_artifact("resnet18")
         weights = {
@@ -54,10 +61,8 @@ def made(count: int, folder: Path) -> list[ServingModel]:
         classifier = Classifier(network_of(artifact.arch, 6, weights), spec.mean, spec.std, 1.0).eval()
         golden = Golden(pictures, scores_of(classifier, pictures))
         other = dataclasses.replace(artifact, model_id=f"m{number}", preprocessing=spec, weights=weights, golden=golden)
-        save_artifact(other, folder / f"m{number}")
-        loaded = load_artifact(folder / f"m{number}")
-        opened.append(serving_model(loaded, WorkerOptions(model_dirs=()), Settings().max_batch))
-    return opened
+        save_artifact(other, folder / other.model_id)
+        yield folder / other.model_id
 
 
 async def rate(

@@ -14,91 +14,44 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from collections import Counter
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from kafka_overhead import bench_frame, drawn_pictures, send_frame
-from many_models import made
+from many_models import saved
+from paced import LINES, Paced, plant, programs, recipe, until_there
 
-from models.artifact import load_artifact
-from schemas.records import Mode, Recipe, VerdictIssued
-from streams.bus.admin import ensure_topics
-from streams.bus.embedded import BrokerConfig, EmbeddedBroker
-from streams.bus.offsets import end_offsets
-from streams.bus.publisher import Publisher
-from streams.bus.registry_client import codec_for
+from schemas.records import Recipe, VerdictIssued
 from streams.bus.subscriber import Subscription
-from streams.commands.children import Child
-from streams.commands.models import publish, record_of
 from streams.recipes.publishing import history
-from streams.registry.shelf import Shelf
 from streams.replay.topics import replay_topic
 from streams.settings import Settings, to_environment
-from streams.topics import RECIPES, VERDICTS, Topic, topic_specs
+from streams.topics import VERDICTS, Topic
 
-LINES, WORKERS, RUN = 8, 2, "as-of"
-AHEAD = timedelta(seconds=7)
+WORKERS, RUN = 2, "as-of"
 AFTER_S = 10  # of frames behind the last change
-
-
-async def release(settings: Settings, directory: Path) -> None:
-    artifact = Shelf(settings.model_store_dir).put(directory, load_artifact(directory).sha256)
-    record = record_of(artifact, "benchmark")
-    await publish(settings, record, "model.release", None)
 
 
 def change(number: int) -> Recipe:
     """The `number`-th of all changes: lines in turn, models in turn."""
-    now = datetime.now(UTC).replace(microsecond=0)
     version = number // LINES + 1
     limits = {f"c{n}": 0.3 + 0.05 * (version % 10) for n in range(1, 6)}
-    return Recipe(
-        plant="bench",
-        line=f"line-{number % LINES}",
-        sku="*",
-        version=version,
-        mode=Mode.ADVISE,
-        model_id=f"m{version % 2}",
-        thresholds=limits,
-        unsure_band=0.0,
-        author="benchmark",
-        reason="a change",
-        created_at=now,
-        effective_at=now + AHEAD,
-    )
+    return recipe(number % LINES, version, f"m{version % 2}", thresholds=limits)
 
 
-async def pour(settings: Settings, options: argparse.Namespace) -> tuple[int, float]:
-    """Frames and changes side by side; how many frames that were, and how many a second."""
-    pictures, sent, started = drawn_pictures(), 0, time.monotonic()
-    async with Publisher(settings.bootstrap, settings.topic_prefix, codec_for(settings)) as publisher:
-        for number in range(options.changes + AFTER_S):
-            if number < options.changes:
-                await (await publisher.send(RECIPES, change(number), key=b"recipe", partition=0))
-            for _ in range(options.rate):
-                frame = replace(
-                    bench_frame(pictures[sent % len(pictures)], sent, LINES), deadline_ms=options.deadline_ms
-                )
-                await send_frame(publisher, frame)
-                sent += 1
-                await asyncio.sleep(max(0.0, started + sent / options.rate - time.monotonic()))
-    return sent, sent / (time.monotonic() - started)
+async def poured(paced: Paced, options: argparse.Namespace) -> float:
+    """Frames and changes side by side; how many frames a second that were."""
+    started = time.monotonic()
+    for number in range(options.changes + AFTER_S):
+        if number < options.changes:
+            await paced.recipe(change(number))
+        await paced.send(options.rate, options.rate, options.deadline_ms)
+    return paced.sent / (time.monotonic() - started)
 
 
 async def all_of(settings: Settings, topic: Topic) -> list[VerdictIssued]:
     subscription: Subscription[VerdictIssued] = Subscription(topic, "earliest", settings=settings, follow=False)
     return [received.record async for received in subscription]
-
-
-async def until_decided(settings: Settings, topic: Topic, frames: int) -> None:
-    async with asyncio.timeout(300):
-        while sum((await end_offsets(settings.bootstrap, settings.topic_prefix + topic.name)).values()) < frames:
-            await asyncio.sleep(0.5)
 
 
 async def compared(settings: Settings, frames: int) -> dict[str, Any]:
@@ -108,9 +61,9 @@ async def compared(settings: Settings, frames: int) -> dict[str, Any]:
     wrong = Counter[str]()
     for name, verdicts in (("live", live), ("replay", again)):
         for v in verdicts:
-            recipe = book.in_force(v.plant, v.line, v.sku, v.source_timestamp)
-            wrong[f"{name}_version"] += v.recipe_version != (recipe and recipe.version)
-            wrong[f"{name}_model"] += v.model_id not in (recipe and recipe.model_id, None)
+            ruling = book.in_force(v.plant, v.line, v.sku, v.source_timestamp)
+            wrong[f"{name}_version"] += v.recipe_version != (ruling and ruling.version)
+            wrong[f"{name}_model"] += v.model_id not in (ruling and ruling.model_id, None)
     by_frame = {v.frame_id: v for v in live}
     differ = [
         v
@@ -132,29 +85,19 @@ async def compared(settings: Settings, frames: int) -> dict[str, Any]:
 
 
 async def main(options: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder, EmbeddedBroker(BrokerConfig(Path(folder) / "broker")) as broker:
-        home = Path(folder)
-        settings = Settings(bootstrap_servers=broker.bootstrap_servers, data_dir=home, model_store=str(home / "store"))
-        await ensure_topics(settings.bootstrap, topic_specs(settings))
-        for model in await asyncio.to_thread(made, 2, home / "made"):
-            model.engine.close()
-            await release(settings, home / "made" / model.model_id)
-        workers = []
-        for number in range(WORKERS):
-            environment = to_environment(replace(settings, data_dir=home / f"worker-{number}"))
-            (home / f"worker-{number}").mkdir()
-            workers.append(Child(["worker"], environment, home / f"{number}.log", home / f"{number}.ready"))
-        try:
-            await asyncio.gather(*(worker.start() for worker in workers))
-            frames, rate = await pour(settings, options)
-            await until_decided(settings, VERDICTS, frames)
-        finally:
-            await asyncio.gather(*(worker.stop() for worker in workers))
-        models = [part for n in range(2) for part in ("--model", str(home / "made" / f"m{n}"))]
+    async with plant() as paced, programs(paced.settings, ("worker",) * WORKERS) as workers:
+        settings, directories = paced.settings, list(saved(2, paced.settings.data_dir / "made"))
+        for directory in directories:
+            await paced.release(directory)
+        await asyncio.gather(*(worker.start() for worker in workers))
+        rate = await poured(paced, options)
+        await until_there(settings, VERDICTS, paced.sent)
+        await asyncio.gather(*(worker.stop() for worker in workers))
+        models = [part for directory in directories for part in ("--model", str(directory))]
         command = [sys.executable, "-P", "-m", "streams.cli", "replay", "--run", RUN, "--no-yield", *models]
         replay = await asyncio.create_subprocess_exec(*command, env=to_environment(settings))
         assert await replay.wait() == 0, "the replay failed"
-        return {"changes": options.changes, "frames_per_s": round(rate, 1)} | await compared(settings, frames)
+        return {"changes": options.changes, "frames_per_s": round(rate, 1)} | await compared(settings, paced.sent)
 
 
 if __name__ == "__main__":

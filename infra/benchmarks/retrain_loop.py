@@ -1,7 +1,7 @@
 """A new kind of defect begins on a line: what escapes before and after one retraining, on real programs.
 
     .venv/bin/python infra/benchmarks/retrain_loop.py [--pictures 1200] [--frames 2400] [--rate 10] [--practice 1500]
-        [--folder DIR] [--plot FILE.svg] [--json]
+        [--seed 0] [--folder DIR] [--plot FILE.svg] [--json]
 
 A Kafka of its own, `lineside worker`, `lineside sampler`, synthetic cameras of 320x240. The first model has practised
 on made-up marks and has seen three kinds of defects, never the fourth: a hole that was not drilled. Then that begins.
@@ -51,6 +51,7 @@ LOOK = SyntheticOptions(
     plant="p1", skus=(SKU,), width=320, height=240, severity=(0.5, 1.0), kinds=OLD, defect_share=0.15
 )
 BEFORE, BEGUN, MEANWHILE, AFTER, TAUGHT = range(51_000_000, 56_000_000, 1_000_000)  # seeds, none of a training's
+SEEDS_EACH = 50_000  # of a run, in each of the five
 SCOPE = ("--plant", "p1", "--line", "line-1", "--sku", SKU)
 NOTICE = "25s"  # of a recipe: checks and audit take their time on a machine that is busy
 SILENCE_S = 120.0  # no verdict for so long: what is missing is lost
@@ -82,6 +83,10 @@ class Stage:
             sample_near_bits=0,
         )
 
+    def seeds(self, first: int) -> int:
+        """The first seed of a stretch of this run's parts."""
+        return first + SEEDS_EACH * self.options.seed
+
     async def command(self, *arguments: object) -> Any:
         """What `lineside ARGUMENTS --json` said; its progress goes to stderr."""
         command = [sys.executable, "-P", "-m", "streams.cli", *map(str, arguments), "--json"]
@@ -100,7 +105,7 @@ class Stage:
         """Frames of a camera; when that was. The share of each kind is the same, be there three or four."""
         share = LOOK.defect_share * len(kinds) / len(OLD)
         options = replace(
-            LOOK, seed=seed, frames=frames, kinds=tuple(kinds), parts_per_s=rate_per_s, defect_share=share
+            LOOK, seed=self.seeds(seed), frames=frames, kinds=tuple(kinds), parts_per_s=rate_per_s, defect_share=share
         )
         began = datetime.now(UTC)
         await run_gateway(self.settings, Line(options), lambda counts: None)
@@ -124,7 +129,7 @@ async def first_model(stage: Stage) -> dict[str, Any]:
 
 async def _trained(stage: Stage) -> None:
     options, home, run = stage.options, stage.first, stage.command
-    drawn = replace(LOOK, seed=TAUGHT, defect_share=0.5)
+    drawn = replace(LOOK, seed=stage.seeds(TAUGHT), defect_share=0.5)
     for number in range(options.pictures):
         part = trigger(drawn, number).part
         place = home / "drawn" / part.label / f"first-{number}.jpg"
@@ -132,6 +137,7 @@ async def _trained(stage: Stage) -> None:
         place.write_bytes(take(drawn, part))
     await run("dataset", "build", home / "base", "--source", "folder", "--folder", home / "drawn")
     fit = ("--practice", options.practice, "--epochs", options.epochs, "--size", "160x120", "--symmetry", "none")
+    fit += ("--seed", options.seed)
     await run("train", "--data", home / "base", "--out", home / "trained", "--name", "surface", *fit)
     out = ("--out", home / "calibrated", "--rule", "overkill", "--overkill", options.overkill)
     await run("calibrate", "--model", home / "trained", "--data", home / "base", *out)
@@ -266,6 +272,7 @@ if __name__ == "__main__":
     parser.add_argument("--frames", type=int, default=2400, help="of each of the two stretches that are compared")
     parser.add_argument("--rate", type=float, default=10.0, help="frames a second")
     parser.add_argument("--audits", type=int, default=40, help="passed frames that are sampled a minute, at most")
+    parser.add_argument("--seed", type=int, default=0, help="of the first model and of all parts, below 20")
     parser.add_argument("--first", type=Path, help="folder of an earlier run, whose first model is taken")
     parser.add_argument("--folder", type=Path, help="keep everything here")
     parser.add_argument("--plot", type=Path, help="write the plot, as SVG")

@@ -1,0 +1,101 @@
+"""Another model twenty times under load: what it costs the frames, beside as long a stretch without a change.
+
+    .venv/bin/python infra/benchmarks/swaps.py [--swaps 20] [--every 5] [--load 0.9] [--deadline-ms 1000] [--json]
+
+A Kafka of its own, one worker, eight lines at `--load` of what the worker can do at a pace. Each swap releases a model
+that the worker has never seen (ResNet-18, random weights, 128 x 128), which is loaded and warmed beside the serving
+one, and puts it in force on all lines. Stretches without swaps before and after say what is late anyway.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from many_models import saved
+from paced import LINES, Paced, Verdict, plant, programs, quantiles, recipe
+
+from schemas.records import Reason
+from streams.recipes.publishing import history
+
+
+async def swapped(paced: Paced, directories: Iterator[Path], every_s: float) -> None:
+    """Each model released and, at once, told to begin AHEAD from now on all lines."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    for number, directory in enumerate(directories, start=2):
+        await paced.release(directory)
+        for line in range(LINES):
+            await paced.recipe(recipe(line, number, directory.name))
+        due += every_s
+        await asyncio.sleep(max(0.0, due - loop.time()))
+
+
+async def measured(options: argparse.Namespace, paced: Paced, directories: Sequence[Path]) -> dict[str, Any]:
+    await paced.release(directories[0])
+    await paced.in_force(recipe(line, 1, directories[0].name) for line in range(LINES))
+    capacity = await paced.capacity()
+    rate, seconds = options.load * capacity, options.every * options.swaps + 15
+    found: dict[str, list[Verdict]] = {}
+    found["before"] = await paced.stretch(rate, seconds, options.deadline_ms)
+    swapping = asyncio.create_task(swapped(paced, iter(directories[1:]), options.every))
+    found["swaps"] = await paced.stretch(rate, seconds, options.deadline_ms)
+    await swapping
+    found["after"] = await paced.stretch(rate, seconds, options.deadline_ms)
+    frames = [got.record.frame_id for got in await paced.verdicts("earliest")]
+    return {
+        "capacity_per_s": round(capacity, 1),
+        "rate_per_s": round(rate, 1),
+        "lost": paced.sent - len(set(frames)),
+        "copies": len(frames) - len(set(frames)),
+        **{name: quantiles(verdicts) | {"late": _late(verdicts)} for name, verdicts in found.items()},
+        **await judged_rightly(paced, found["swaps"]),
+    }
+
+
+async def judged_rightly(paced: Paced, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Whether each verdict is of the model in force at its frame's append, and no batch of two models."""
+    book = (await history(paced.settings)).book
+    wrong, batches = Counter[str](), defaultdict[tuple[float, int], set[str | None]](set)
+    for v in (got.record for got in verdicts):
+        ruling = book.in_force(v.plant, v.line, v.sku, v.source_timestamp)
+        if v.reason is Reason.UNQUALIFIED:
+            wrong["unqualified"] += 1
+        elif v.deadline_met and v.model_id != (ruling and ruling.model_id):
+            wrong["other_model"] += 1
+        if v.batch_size:
+            batches[v.infer_ms, v.batch_size].add(v.model_id)  # measured once a batch, far below a microsecond
+    return {
+        "models": len({got.record.model_id for got in verdicts}),
+        "wrong": dict(wrong),
+        "batches": len(batches),
+        "mixed_batches": sum(len(models) > 1 for models in batches.values()),
+    }
+
+
+def _late(verdicts: Sequence[Verdict]) -> int:
+    return sum(not got.record.deadline_met for got in verdicts)
+
+
+async def main(options: argparse.Namespace) -> dict[str, Any]:
+    async with plant() as paced, programs(paced.settings, ("worker",)) as (worker,):
+        directories = list(saved(options.swaps + 1, paced.settings.data_dir / "made"))
+        await worker.start()
+        return await measured(options, paced, directories)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--swaps", type=int, default=20)
+    parser.add_argument("--every", type=float, default=5.0, help="seconds from one swap to the next")
+    parser.add_argument("--load", type=float, default=0.9, help="share of what the worker can do at a pace")
+    parser.add_argument("--deadline-ms", type=int, default=1000, help="of each frame, from its trigger")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    told = asyncio.run(main(asked))
+    print(json.dumps(told, indent=2) if asked.json else "\n".join(f"{name:16} {value}" for name, value in told.items()))
