@@ -1,8 +1,8 @@
 """Holds a worker's models: loads what recipes and releases ask for beside what serves, and lets go of the rest.
 
 Place in the flow: follows the topics `models` and `recipes`; the inspector finds a model's room in `rooms`. A model is
-verified, compiled and run on its golden vectors in a thread of its own before any frame meets it; where that fails the
-others go on serving, an alarm says so, and it is tried again. What to hold, `inspection/residents.py` decides.
+verified, compiled and run on its golden vectors before any frame meets it; where that fails the others go on serving,
+an alarm says so, and it is tried again. What to hold, `inspection/residents.py` decides.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ OnState = Callable[[str, str | None, int], None]
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where released models come from. `nbytes`, what one will take in memory, and `open` block; both raise ModelError
-    where it is not, or can't be trusted.
+    where it is not, or can't be trusted. `open_beside` does so while others serve, and hardly holds them up.
     """
 
     nbytes: Callable[[Release], int]
     open: Callable[[Release], ServingModel]
+    open_beside: Callable[[Release], ServingModel]
     directory: Callable[[Release], Path]
 
 
@@ -79,6 +80,7 @@ class ModelKeeper:
         self._failures: dict[str, _Failure] = {}
         self._ending: set[EngineRoom] = set()
         self._changed = asyncio.Event()
+        self._open = sources.open
         self._thread = ThreadPoolExecutor(1, "model")
 
     def take(self, record: ModelReleased, at: datetime) -> None:
@@ -100,7 +102,8 @@ class ModelKeeper:
             pass
 
     async def run(self) -> None:
-        """For as long as it runs."""
+        """For as long as it runs, beside frames."""
+        self._open = self._sources.open_beside
         while True:
             self._changed.clear()
             if not await self.step():
@@ -152,7 +155,7 @@ class ModelKeeper:
         assert release is not None, "what is wanted was released"
         began = time.monotonic()
         try:
-            model = await self._in_thread(self._sources.open, release)
+            model = await self._in_thread(self._open, release)
         except (ModelError, LinesideError, OSError, RuntimeError, MemoryError) as error:
             self._fail(model_id, f"{type(error).__name__}: {error}")
             return

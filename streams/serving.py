@@ -18,11 +18,13 @@ from streams.inspection.decide import ANY_DEFECT, ClassRoles
 from streams.inspection.engine_room import ServingModel
 from streams.inspection.recipes import default_recipe
 from streams.model_keeper import Sources
+from streams.registry.book import Release
 from streams.registry.shelf import Shelf
 from streams.settings import Settings
 
 if TYPE_CHECKING:
     from models.artifact import Artifact
+    from models.engines import Engine
 
 
 MEMORY_PER_BYTE = 4  # of a model's files: weights, their compiled form, and what a batch takes
@@ -43,8 +45,25 @@ def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) ->
     """A verified model with its engine; the golden vectors have been run."""
     from models.engines import open_engine  # torch is seconds of start-up that a gateway need not pay
 
-    buckets = tuple(size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= max_batch) or (1,)
-    engine = open_engine(artifact, options.device, options.precision, buckets)
+    return _serving(artifact, open_engine(artifact, options.device, options.precision, _buckets(max_batch)))
+
+
+def model_beside(artifact: Artifact, directory: Path, options: WorkerOptions, max_batch: int) -> ServingModel:
+    """The same while others serve: nearly all of the work is done by another process, at a low priority."""
+    from models.engines import open_engine
+    from models.engines.rehearsal import rehearse
+
+    buckets = _buckets(max_batch)
+    found = rehearse(directory, options.device, options.precision, buckets)
+    engine = open_engine(artifact, found.device, found.precision, buckets, graph=found.graph, briefly=True)
+    return _serving(artifact, engine)
+
+
+def _buckets(max_batch: int) -> tuple[int, ...]:
+    return tuple(size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size <= max_batch) or (1,)
+
+
+def _serving(artifact: Artifact, engine: Engine) -> ServingModel:
     defects = frozenset(c.name for c in artifact.classes if c.role == "defect")
     novel_above = artifact.novelty.threshold if artifact.novelty and engine.gives_novelty else None
     return ServingModel(
@@ -80,9 +99,15 @@ def open_models(settings: Settings, options: WorkerOptions, artifacts: Sequence[
 def released_models(settings: Settings, options: WorkerOptions) -> Sources:
     """The store of released models, as a worker opens them: with its own device and precision."""
     shelf = Shelf(settings.model_store_dir)
+
+    def open_beside(release: Release) -> ServingModel:
+        uri = release.first.uri
+        return model_beside(shelf.get(uri), shelf.place(uri), options, settings.max_batch)
+
     return Sources(
         nbytes=lambda release: MEMORY_PER_BYTE * shelf.nbytes(release.first.uri),
         open=lambda release: serving_model(shelf.get(release.first.uri), options, settings.max_batch),
+        open_beside=open_beside,
         directory=lambda release: shelf.place(release.first.uri),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from models.artifact import Artifact
+from models.artifact import Artifact, Graph
 from models.engines.base import Engine, PooledEngine
 from models.errors import ModelError, ModelRefusedError
 from models.resnet import bf16_is_native
@@ -26,11 +26,14 @@ def open_engine(
     precision: Precision = Precision.UNKNOWN,
     buckets: tuple[int, ...] = BUCKETS,
     threads: int | None = None,
+    graph: Graph | None = None,
+    briefly: bool = False,
 ) -> Engine:
     """An engine that has given the golden scores in every bucket, in every place of the batch.
 
     `auto` is CUDA where there is one, else OpenVINO. Precision UNKNOWN takes the fastest that the device computes
-    natively and the artifact states a tolerance for. `threads` limits CPU threads.
+    natively and the artifact states a tolerance for. `threads` limits CPU threads. After a rehearsal on this machine
+    (`rehearsal.py`) `graph` is the network as it has converted it, and one batch a bucket is enough: `briefly`.
 
     Raises ModelError for an unknown device, ModelRefusedError for scores out of tolerance or a precision not to be had.
     """
@@ -43,17 +46,19 @@ def open_engine(
     if precision not in artifact.tolerance:
         stated = ", ".join(artifact.tolerance)
         raise ModelRefusedError(f"{artifact.model_id} states no tolerance for {precision}, only for {stated}")
-    engine = _opened(artifact, device, precision, buckets, threads)
+    engine = _opened(artifact, device, precision, buckets, threads, graph)
     try:
-        check_golden(engine, artifact)
+        check_golden(engine, artifact, briefly)
     except BaseException:
         engine.close()
         raise
     return engine
 
 
-def check_golden(engine: Engine, artifact: Artifact) -> None:
+def check_golden(engine: Engine, artifact: Artifact, briefly: bool = False) -> None:
     """Run the golden vectors in every bucket, so that each is seen and each place is filled, in full batches.
+
+    `briefly`: each place is filled, and that is all.
 
     Raises ModelRefusedError naming the bucket, the place and the difference.
     """
@@ -62,7 +67,7 @@ def check_golden(engine: Engine, artifact: Artifact) -> None:
         scores = np.column_stack((scores, artifact.golden.novelty))
     allowed = artifact.tolerance[engine.precision]
     for bucket in engine.buckets:
-        for start in range(0, len(pictures), bucket):
+        for start in range(0, 1 if briefly else len(pictures), bucket):
             which = np.arange(start, start + bucket) % len(pictures)
             came = engine.submit(pictures[which]).result()
             worst = np.abs(came - scores[which]).max(axis=1)
@@ -91,7 +96,12 @@ def preferences(device: str) -> tuple[Precision, ...]:
 
 
 def _opened(
-    artifact: Artifact, device: str, precision: Precision, buckets: tuple[int, ...], threads: int | None
+    artifact: Artifact,
+    device: str,
+    precision: Precision,
+    buckets: tuple[int, ...],
+    threads: int | None,
+    graph: Graph | None,
 ) -> PooledEngine:
     framework, _, kind = device.partition(":")
     if framework == "torch":
@@ -100,4 +110,4 @@ def _opened(
         return open_torch(artifact, kind, precision, buckets, threads)
     from models.engines.openvino_engine import open_openvino
 
-    return open_openvino(artifact, precision, buckets, threads)
+    return open_openvino(artifact, precision, buckets, threads, graph)

@@ -45,9 +45,13 @@ def native_precision() -> Precision:
 
 
 def open_openvino(
-    artifact: Artifact, precision: Precision, buckets: Sequence[int], threads: int | None = None
+    artifact: Artifact,
+    precision: Precision,
+    buckets: Sequence[int],
+    threads: int | None = None,
+    graph: Graph | None = None,
 ) -> PooledEngine:
-    """Compile the model; `threads` limits the CPU threads, None leaves it to OpenVINO.
+    """Compile the model; `threads` limits the CPU threads, None leaves it to OpenVINO. `graph`: what `converted` gave.
 
     Raises ModelRefusedError for a precision that this engine or this CPU doesn't have.
     """
@@ -61,7 +65,10 @@ def open_openvino(
     }
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
-    network = _quantised(core, artifact) if precision is Precision.INT8 else converted(artifact)
+    if precision is Precision.INT8:
+        network = _quantised(core, artifact)
+    else:
+        network = core.read_model(graph.xml, graph.weights) if graph else converted(artifact)
     try:
         compiled = core.compile_model(network, "CPU", settings)
     except RuntimeError as error:

@@ -31,6 +31,7 @@ class Store:
     def __init__(self) -> None:
         self.broken: set[str] = set()
         self.opened: list[str] = []
+        self.beside: list[str] = []
         self.engines: dict[str, FakeEngine] = {}
         self.may_open = threading.Event()
         self.may_open.set()
@@ -44,6 +45,10 @@ class Store:
         self.engines[model_id] = FakeEngine()
         return serving_model(self.engines[model_id], model_id)
 
+    def open_beside(self, release: Release) -> ServingModel:
+        self.beside.append(release.first.model_id)
+        return self.open(release)
+
 
 class Worker:
     """A keeper with its rooms, beside one model that was there at the start."""
@@ -54,7 +59,9 @@ class Worker:
         self.forgotten: list[str] = []
         self.pool = DecodePool(1)
         self.rooms = {"own": self.room(serving_model(FakeEngine(), "own"))}
-        sources = Sources(lambda release: SIZE, self.store.open, lambda release: Path("nowhere"))
+        sources = Sources(
+            lambda release: SIZE, self.store.open, self.store.open_beside, lambda release: Path("nowhere")
+        )
         self.keeper = ModelKeeper(
             *(self.rooms, self.room, self.recipes, sources, max_bytes),
             *(lambda *state: self.told.append(state), self.forgotten.append),
@@ -92,6 +99,7 @@ async def test_a_release_is_loaded_beside_what_serves_while_frames_go_on() -> No
     assert worker.rooms.keys() == {"own"}
     worker.store.may_open.set()
     await until(lambda: "m1" in worker.rooms)
+    assert worker.store.beside == ["m1"]
     assert (await worker.score("m1")).provenance.model_id == "m1"
     running.cancel()
 
@@ -102,6 +110,7 @@ async def test_before_the_first_frame_everything_in_force_is_there_and_nothing_e
     worker.put_in_force("mod2", 1)
     await worker.keeper.ready()
     assert worker.store.opened == ["mod2"]
+    assert worker.store.beside == [], "nobody is held up yet, and a process more takes its time"
     await worker.settle()
     assert worker.rooms.keys() == {"own", "mod2", "m1", "model3"}
 

@@ -1,0 +1,79 @@
+"""A model is opened in a process of its own first: what comes back is the network, or why not, and never a harm."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.artifact import Artifact, Golden, save_artifact
+from models.engines import open_engine, rehearsal
+from models.engines.rehearsal import rehearse
+from models.errors import ModelRefusedError
+from schemas.records import Precision
+from tests.models_fixture import tiny_artifact, tiny_pictures
+
+BUCKETS = (1, 2, 4)
+
+
+def kept(artifact: Artifact, folder: Path) -> Path:
+    save_artifact(artifact, folder / "model")
+    return folder / "model"
+
+
+def test_the_network_that_comes_back_scores_as_the_one_that_is_converted_here(tmp_path: Path) -> None:
+    artifact = tiny_artifact()
+    found = rehearse(kept(artifact, tmp_path), "openvino:CPU", Precision.FP32, BUCKETS)
+    assert (found.device, found.precision) == ("openvino:CPU", Precision.FP32)
+    assert found.graph is not None
+    here = open_engine(artifact, "openvino:CPU", Precision.FP32, BUCKETS)
+    engine = open_engine(artifact, "openvino:CPU", Precision.FP32, BUCKETS, graph=found.graph, briefly=True)
+    pictures = tiny_pictures(4)
+    np.testing.assert_allclose(engine.submit(pictures).result(), here.submit(pictures).result(), atol=1e-6)
+    here.close()
+    engine.close()
+
+
+def test_another_framework_gives_no_network(tmp_path: Path) -> None:
+    found = rehearse(kept(tiny_artifact(), tmp_path), "torch:cpu", Precision.FP32, BUCKETS)
+    assert (found.device, found.graph) == ("torch:cpu", None)
+
+
+def test_what_would_be_refused_here_is_refused_there_with_the_same_sentence(tmp_path: Path) -> None:
+    artifact = tiny_artifact()
+    golden = Golden(artifact.golden.pictures, np.roll(artifact.golden.scores, 1, axis=0))
+    wrong = dataclasses.replace(artifact, golden=golden)
+    with pytest.raises(ModelRefusedError) as here:
+        open_engine(wrong, "openvino:CPU", Precision.FP32, BUCKETS)
+    with pytest.raises(ModelRefusedError) as there:
+        rehearse(kept(wrong, tmp_path), "openvino:CPU", Precision.FP32, BUCKETS)
+    assert str(there.value) == str(here.value)
+
+
+def test_the_network_of_another_model_is_found_out_also_by_the_brief_look(tmp_path: Path) -> None:
+    other = rehearse(kept(tiny_artifact(seed=1), tmp_path), "openvino:CPU", Precision.FP32, BUCKETS)
+    with pytest.raises(ModelRefusedError, match="golden vector"):
+        open_engine(tiny_artifact(), "openvino:CPU", Precision.FP32, BUCKETS, graph=other.graph, briefly=True)
+
+
+def test_a_process_that_ends_is_a_model_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = kept(tiny_artifact(), tmp_path)
+    ends = [
+        sys.executable,
+        "-c",
+        "import os, sys; print('out of memory', file=sys.stderr); sys.stderr.flush(); os.abort()",
+    ]
+    run = subprocess.run
+    monkeypatch.setattr(rehearsal.subprocess, "run", lambda command, **rest: run(ends, **rest))
+    with pytest.raises(ModelRefusedError, match=r"ended with -6: out of memory"):
+        rehearse(directory, "openvino:CPU", Precision.FP32, BUCKETS)
+
+
+def test_a_process_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "LONGEST_S", 0.05)
+    with pytest.raises(ModelRefusedError, match="was not open after"):
+        rehearse(kept(tiny_artifact(), tmp_path), "openvino:CPU", Precision.FP32, BUCKETS)
