@@ -22,6 +22,10 @@ def store_gc(
     min_age: Annotated[
         str, typer.Option(help="Pictures put within this time stay, such as 8d or 36h; at least 1d.")
     ] = "8d",
+    archive: Annotated[
+        list[str] | None,
+        typer.Option(help="With LINESIDE_POOLS, once for each pool: POOL=FOLDER of its archive, or POOL=none."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Count what would be removed; remove nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -29,11 +33,12 @@ def store_gc(
 
     Kept are pictures that a frame, dead letter, defect or sample in Kafka names, that the archive names, that are
     pinned, and that are young. It may run beside everything else, and may be interrupted. Run it every day. Examples:
-    `lineside store gc --dry-run`, `lineside store gc --min-age 14d`.
+    `lineside store gc --dry-run`, `lineside store gc --min-age 14d`,
+    `lineside store gc --archive paint=/archives/paint --archive press=none`.
     """
     from streams.commands.store import GcOptions, collect_garbage, parse_age
 
-    collect_garbage(settings, GcOptions(parse_age(min_age), dry_run, as_json))
+    collect_garbage(settings, GcOptions(parse_age(min_age), dry_run, as_json, tuple(archive or ())))
 
 
 @store.command("show")

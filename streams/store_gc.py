@@ -139,10 +139,15 @@ def topics_fact(cluster: str, prefix: str) -> str:
     return f"topics-{cluster}-{prefix}"[:100].rstrip(".")
 
 
-def check_ties(store: FrameStore, mine: str, archive: str, archive_is_there: bool) -> None:
+def archive_fact(pool: str) -> str:
+    """What the store remembers about an archive that named its pictures."""
+    return f"{ARCHIVE}-{pool}" if pool else ARCHIVE
+
+
+def check_ties(store: FrameStore, mine: str, missing: Mapping[str, str]) -> None:
     """CallerError where the store was collected before for other topics, or with an archive that is not there now.
 
-    `archive` says where it was looked for.
+    `missing`: by their facts, where archives were looked for that are not there.
     """
     facts = store.facts()
     others = [fact for fact in facts if fact.startswith("topics-") and fact != mine]
@@ -152,10 +157,10 @@ def check_ties(store: FrameStore, mine: str, archive: str, archive_is_there: boo
             " name would be lost; give each installation its own LINESIDE_FRAME_STORE, or where those topics are gone"
             f" for good, remove {facts[others[0]]}"
         )
-    if ARCHIVE in facts and not archive_is_there:
+    for fact in missing.keys() & facts.keys():
         raise CallerError(
-            f"there is no archive in {archive}, and the last collection read one: its pictures would be lost; set"
-            f" LINESIDE_ARCHIVE to where it is, or where it is gone for good, remove {facts[ARCHIVE]}"
+            f"there is no archive in {missing[fact]}, and the last collection read one: its pictures would be lost; say"
+            f" where it is by LINESIDE_ARCHIVE or --archive, or where it is gone for good, remove {facts[fact]}"
         )
 
 

@@ -23,9 +23,9 @@ from streams.bus.landmarks import Landmarks
 from streams.bus.spans import read_offsets
 from streams.errors import OperatorError
 from streams.settings import Settings
-from streams.topics import DEADLETTERS, DEFECTS, FRAMES, SAMPLES, Topic
+from streams.topics import DEADLETTERS, DEFECTS, SAMPLES, Topic
 
-SOURCES = (FRAMES, DEADLETTERS, DEFECTS, SAMPLES)
+SOURCES = (DEADLETTERS, DEFECTS, SAMPLES)  # behind the frames of all pools
 STALL_S = 60.0  # a reading that gives nothing for so long has failed
 FETCH_MAX_BYTES = 1 << 20  # a partition
 ATTEMPTS = 5  # of a file that was merged into another while the archive was read

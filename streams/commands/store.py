@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
 
 from streams.archive.catalogue import Catalogue
 from streams.bus.admin import require_topics, wait_for_broker
@@ -23,6 +25,7 @@ from streams.store_gc import (
     Candidates,
     Collected,
     Progress,
+    archive_fact,
     by_extension,
     check_read,
     check_ties,
@@ -31,10 +34,11 @@ from streams.store_gc import (
 )
 from streams.store_names import SOURCES, archive_is_in, archived_refs, read_topic
 from streams.tail import AGO, SECONDS
-from streams.topics import topic_specs
+from streams.topics import frames_of, topic_specs
 
 REPORT_EVERY = 1000  # references
-Archived = Callable[[], Iterable[str]]
+NONE = "none"  # no archive
+Archived = Callable[[Path], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class GcOptions:
     min_age_s: int = 8 * DAY_S
     dry_run: bool = False
     as_json: bool = False
+    archives: tuple[str, ...] = ()  # of pools, as POOL=FOLDER
 
 
 def parse_age(text: str) -> int:
@@ -57,20 +62,35 @@ def parse_age(text: str) -> int:
     return age_s
 
 
-def collect_garbage(
-    settings: Settings, options: GcOptions, ui: Ui | None = None, archived: Archived | None = None
-) -> Collected:
-    """One collection of the settings' frame store, with its report. `archived` gives what the archive names."""
-    ui = ui or Ui()
-    if settings.pools:
+def archives_of(settings: Settings, given: Sequence[str]) -> dict[str, Path]:
+    """Where the archive of each pool is, and by no name that of lines in none; CallerError unless all are named.
+
+    Each pool must be: a picture that an archive names, and nobody was told of, would be lost.
+    """
+    if settings.pool:
+        raise CallerError("the frame store is collected for all pools at once: unset LINESIDE_POOL")
+    said, pools = dict(text.partition("=")[::2] for text in given), settings.pool_names[1:]
+    if unknown := sorted(said.keys() - set(pools)):
+        raise CallerError(f"--archive is POOL=FOLDER with a pool of LINESIDE_POOLS; came {unknown[0]!r:.80}")
+    if empty := [pool for pool in pools if not said.get(pool, NONE)]:
+        raise CallerError(f"--archive {empty[0]}= names no folder")
+    if missing := sorted(set(pools) - said.keys()):
         raise CallerError(
-            "with LINESIDE_POOLS the frame store can't be collected yet: each pool may have an archive whose pictures "
-            "this one does not know"
+            f"say where the archive of pool {missing[0]} is, by --archive {missing[0]}=FOLDER, or that it has none, by "
+            f"--archive {missing[0]}={NONE}: pictures that an archive names are kept"
         )
+    return {"": settings.archive_dir} | {pool: Path(folder) for pool, folder in said.items() if folder != NONE}
+
+
+def collect_garbage(
+    settings: Settings, options: GcOptions, ui: Ui | None = None, archived: Archived = archived_refs
+) -> Collected:
+    """One collection of the settings' frame store, with its report. `archived` gives what an archive names."""
+    ui, archives = ui or Ui(), archives_of(settings, options.archives)
     before_s = time.time() - options.min_age_s
     with _reaching_store():
         store = FrameStore(settings.frame_store_url)
-        naming = _Naming(settings, store, archived or (lambda: archived_refs(settings.archive_dir)), options.dry_run)
+        naming = _Naming(settings, store, archives, archived, options.dry_run)
         with ui.bars() as make:
             progress = _progress(make)
             collected = collect(
@@ -86,32 +106,41 @@ def collect_garbage(
 class _Naming:
     """Everything that names pictures, read once, with the checks that it is what the store is collected for."""
 
-    def __init__(self, settings: Settings, store: FrameStore, archived: Archived, dry_run: bool) -> None:
+    def __init__(
+        self, settings: Settings, store: FrameStore, archives: Mapping[str, Path], archived: Archived, dry_run: bool
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._archives = archives
         self._archived = archived
         self._dry_run = dry_run
 
     def name_all(self, candidates: Candidates, progress: Progress) -> None:
         """Names what is needed. Any failure raises, and then nothing is removed."""
-        settings, folder = self._settings, self._settings.archive_dir
+        settings = self._settings
         cluster = asyncio.run(_cluster(settings))
-        mine, has_archive = topics_fact(cluster, settings.topic_prefix), archive_is_in(folder)
-        check_ties(self._store, mine, str(folder), has_archive)
-        if has_archive:
+        mine = topics_fact(cluster, settings.topic_prefix)
+        there = {pool: folder for pool, folder in self._archives.items() if archive_is_in(folder)}
+        gone = {archive_fact(pool): str(folder) for pool, folder in self._archives.items() if pool not in there}
+        check_ties(self._store, mine, gone)
+        for pool, folder in there.items():
             with Catalogue(folder) as catalogue:
-                catalogue.belongs_to(cluster, settings.topic_prefix)
+                catalogue.belongs_to(cluster, settings.topic_prefix + pool)
         events = asyncio.run(_read(settings, candidates, progress))
+        count = self._name_archived(there.values(), candidates, progress)
+        check_read(self._store, mine, events + count)
+        if not self._dry_run:
+            for fact in (mine, *map(archive_fact, there)):
+                self._store.note(fact)
+
+    def _name_archived(self, folders: Iterable[Path], candidates: Candidates, progress: Progress) -> int:
         count = 0
-        for count, reference in enumerate(self._archived(), 1):
+        for count, reference in enumerate(chain.from_iterable(map(self._archived, folders)), 1):
             candidates.name(ARCHIVE, reference.encode())
             if count % REPORT_EVERY == 0:
                 progress(ARCHIVE, count, 0)
         progress(ARCHIVE, count, count)
-        check_read(self._store, mine, events + count)
-        if not self._dry_run:
-            for fact in (mine, *([ARCHIVE] if has_archive else [])):
-                self._store.note(fact)
+        return count
 
 
 async def _cluster(settings: Settings) -> str:
@@ -122,7 +151,7 @@ async def _cluster(settings: Settings) -> str:
 
 async def _read(settings: Settings, candidates: Candidates, progress: Progress) -> int:
     events = 0
-    for topic in SOURCES:
+    for topic in (*map(frames_of, settings.pool_names), *SOURCES):
         name = topic.name
         events += await read_topic(
             settings,

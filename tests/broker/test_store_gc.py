@@ -22,7 +22,7 @@ from streams.errors import CallerError
 from streams.settings import Settings, to_environment
 from streams.store import FrameStore
 from streams.store_gc import Collected
-from streams.topics import DEADLETTERS, DEFECTS, FRAMES, SAMPLES, Topic, topic_specs
+from streams.topics import DEADLETTERS, DEFECTS, FRAMES, SAMPLES, Topic, frames_of, topic_specs
 from tests.archived import a_live_history, archive
 from tests.broker.running import prepared
 from tests.broker.test_archive import rows
@@ -99,6 +99,35 @@ async def test_what_the_archive_keeps_stays_and_other_passes_go(
     for picture in rows(settings, "pictures"):
         data = store.get(picture["picture_ref"], 1 << 20)
         assert hashlib.sha256(data).hexdigest() == picture["picture_sha256"]
+
+
+async def test_pools_share_the_store_and_what_any_of_them_or_its_archive_names_stays(
+    bootstrap: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    common = dataclasses.replace(await settings_of(bootstrap, topic_prefix, tmp_path), pools="press,weld")
+    await ensure_topics(bootstrap, topic_specs(common))
+    press = dataclasses.replace(common, pool="press", archive=str(tmp_path / "press"))
+    await a_live_history(press, range(40))
+    await archive(press)
+    aging = aging_of(common)
+    claim = aging.put(b"a frame of weld")
+    await publish(common, [(frames_of("weld"), dataclasses.replace(FRAME, image=None, image_ref=claim))])
+    aging.put(b"needless")
+    aging.pass_days(9)
+    archives = (f"press={press.archive_dir}", "weld=none")
+    found = await gc(common, archives=archives)
+    assert found.removed == 1
+    assert found.kept["archive"] > 0
+    assert found.kept["frames.weld"] == 1
+    store = FrameStore(common.frame_store_url)
+    assert all(store.size(picture["picture_ref"]) for picture in rows(press, "pictures"))
+    aging.put(b"needless")
+    aging.pass_days(9)
+    with pytest.raises(CallerError, match=r"no archive in .*elsewhere"):
+        await gc(common, archives=(f"press={tmp_path / 'elsewhere'}", "weld=none"))
+    with pytest.raises(CallerError, match="is that of the topics"):
+        await gc(common, archives=(f"weld={press.archive_dir}", "press=none"))
+    assert aging.holds(b"needless")
 
 
 async def test_an_archive_that_is_gone_and_other_topics_are_refused_and_nothing_is_removed(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from streams.commands.store import archives_of
 from streams.errors import CallerError
 from streams.roles import rules
 from streams.settings import Settings, load_settings, to_environment
@@ -71,3 +76,19 @@ def test_rights_to_frames_and_groups_of_workers_are_rights_to_those_of_all_pools
     }
     assert {rule.operation for rule in added if rule.principal == "User:inspector"} == {"read"}
     assert not [rule for rule in added if DEFECTS.name in rule.name]
+
+
+def test_a_collection_must_know_the_archive_of_every_pool() -> None:
+    common = replace(PRESS, pool="", data_dir=Path("/data"))
+    found = archives_of(common, ["press=/archives/press", "paint=none"])
+    assert found == {"": Path("/data/archive"), "press": Path("/archives/press")}
+    assert archives_of(Settings(data_dir=Path("/data")), []) == {"": Path("/data/archive")}
+    for given, refusal in (
+        (["press=/a"], "--archive paint=FOLDER, or that it has none, by --archive paint=none"),
+        (["press=/a", "paint=none", "weld=/b"], "a pool of LINESIDE_POOLS; came 'weld'"),
+        (["press", "paint=none"], "--archive press= names no folder"),
+    ):
+        with pytest.raises(CallerError, match=re.escape(refusal)):
+            archives_of(common, given)
+    with pytest.raises(CallerError, match="unset LINESIDE_POOL"):
+        archives_of(PRESS, ["press=/a", "paint=none"])

@@ -263,18 +263,18 @@ def test_what_is_no_reference_to_a_picture_keeps_none(folder: AgingStore, text: 
 
 def test_a_store_stays_tied_to_its_topics_and_its_archive(aging: AgingStore) -> None:
     mine, other = topics_fact("cluster", "lineside."), topics_fact("cluster", "other.")
-    check_ties(aging.store, mine, "/archive", False)
+    check_ties(aging.store, mine, {"archive": "/archive"})
     with pytest.raises(CallerError, match="no event is kept in any topic"):
         check_read(aging.store, mine, 0)
     check_read(aging.store, mine, 1)
     aging.store.note(mine)
     aging.store.note("archive")
     check_read(aging.store, mine, 0)
-    check_ties(aging.store, mine, "/archive", True)
+    check_ties(aging.store, mine, {"archive-press": "/elsewhere"})
     with pytest.raises(CallerError, match=r"no archive in /archive.*LINESIDE_ARCHIVE"):
-        check_ties(aging.store, mine, "/archive", False)
+        check_ties(aging.store, mine, {"archive": "/archive"})
     with pytest.raises(CallerError, match=rf"is collected for {mine}, not for {other}.*LINESIDE_FRAME_STORE"):
-        check_ties(aging.store, other, "/archive", True)
+        check_ties(aging.store, other, {})
 
 
 def test_what_a_store_holds_is_told_by_extension(aging: AgingStore) -> None:
