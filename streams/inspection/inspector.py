@@ -7,7 +7,7 @@ by a pure function or by a part given at start; this file only asks them in the 
     decided before? ─ yes ▶ the same verdict again
     a copy?         ─ yes ▶ what the first one got
     still in time?  ─ no ─▶ the recipe's late_action
-    picture there?  ─ no ─▶ ERROR and dead letter
+    picture there?  ─ no ─▶ the recipe's error_action, and dead letter
     recipe, model?  ─ no ─▶ UNSURE, UNQUALIFIED (ERROR where the recipe only collects: never a defect)
     suspect?        ─ yes ▶ decoded and scored alone, in a child process
     decode, score, decide
@@ -147,7 +147,7 @@ class Inspector:
         except ExpiredError:
             judgement = late(recipe, (time.monotonic() - expires_at) * 1000)
         except FrameRejectedError as error:
-            judgement = rejected(Reason(error.reason), error.detail)
+            judgement = rejected(Reason(error.reason), error.detail, recipe)
         if judgement.is_unreadable:
             letter = dead_letter(arrival, judgement.reason, judgement.detail)
         verdict = issue(

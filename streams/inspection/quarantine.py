@@ -2,7 +2,7 @@
 
     in hand at one unclean end    comes again among the others: it was probably not its fault
     in hand at two                is tried alone, in a child process with a time limit (`alone.py`)
-    the child ends or hangs       rejected: ERROR and a dead letter; the line goes on
+    the child ends or hangs       rejected, with a dead letter; the line goes on
     sent again by people          is tried alone at once: it was a dead letter before
 
 Place in the flow: the inspector asks here between a picture and its scores. Knows no Kafka and no decision.

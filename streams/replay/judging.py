@@ -21,6 +21,8 @@ from streams.inspection.pictures import Pictures
 from streams.replay.past import Kept, Past
 from streams.replay.recipes_of import ReplayRecipes
 
+NOT_HERE = (Reason.IMAGE_UNAVAILABLE, Reason.PICTURE_NOT_KEPT, Reason.PICTURE_DAMAGED)  # what only the archive lacks
+
 
 class PastJudge:
     """Judges the frames of one run."""
@@ -48,7 +50,8 @@ class PastJudge:
                     image = await self._picture(past)
                     judgement, provenance = await judgement_of(self._rooms, past.frame, recipe, image, math.inf)
         except FrameRejectedError as error:
-            judgement = rejected(Reason(error.reason), error.detail)
+            lacks = past.kept is not None and error.reason in NOT_HERE
+            judgement = rejected(Reason(error.reason), error.detail, None if lacks else recipe)
         return issue(
             past.frame,
             judgement,

@@ -213,7 +213,7 @@ class ShadowService:
             expires_at = time.monotonic() + self._max_behind_s
             said, provenance = await judgement_of(self._rooms, frame, recipe, image, expires_at)
         except FrameRejectedError as error:
-            said, provenance = rejected(Reason(error.reason), error.detail), Provenance()
+            said, provenance = rejected(Reason(error.reason), error.detail, recipe), Provenance()
         except ExpiredError:
             self.shed[Shed.BEHIND] += 1
             return None
