@@ -26,6 +26,7 @@ from streams.inspection.decide import LIVE, rejected
 from streams.inspection.decode_pool import DecodePool
 from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel, Unwatched
 from streams.inspection.inspector import encoded_image, judgement_of
+from streams.inspection.model_variants import plainly
 from streams.inspection.pictures import Pictures
 from streams.inspection.recipes import DEFAULT_VERSION, default_recipe
 from streams.inspection.watchdog import end_process
@@ -129,7 +130,7 @@ async def _recipe(settings: Settings, was: VerdictIssued, model: ServingModel) -
     if was.recipe_version == DEFAULT_VERSION:
         return own
     recipe = await _in_force(settings, was)
-    return recipe and dataclasses.replace(recipe, model_id=model.model_id)
+    return recipe and dataclasses.replace(plainly(recipe), model_id=model.model_id)
 
 
 async def _in_force(settings: Settings, was: VerdictIssued) -> Recipe | None:

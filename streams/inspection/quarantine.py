@@ -39,7 +39,7 @@ class Quarantine:
     """Of one worker. Without `folder` and `rooms` nothing is noted and nobody is tried alone."""
 
     def __init__(self, folder: Path | None = None, rooms: Mapping[str, Room] | None = None) -> None:
-        """`folder` keeps the traces of one topic of frames; `rooms` try pictures alone, by model id."""
+        """`folder` keeps the traces of one topic of frames; `rooms` try pictures alone, by model variant."""
         self._folder = folder
         self.rooms: dict[str, Room] = dict(rooms or {})
         self._journal = _opened(folder) if folder else None

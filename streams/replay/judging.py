@@ -12,11 +12,12 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from schemas.records import FrameCaptured, Reason, VerdictIssued
+from schemas.records import FrameCaptured, Reason, Recipe, VerdictIssued
 from streams.errors import FrameRejectedError
 from streams.inspection.decide import Provenance, issue, rejected
 from streams.inspection.engine_room import EngineRoom
 from streams.inspection.inspector import judgement_of
+from streams.inspection.model_variants import plainly, variant_of
 from streams.inspection.pictures import Pictures
 from streams.replay.past import Kept, Past
 from streams.replay.recipes_of import ReplayRecipes
@@ -40,7 +41,7 @@ class PastJudge:
     async def verdict(self, past: Past) -> VerdictIssued:
         """The simulated verdict of a frame."""
         received_at = datetime.now(UTC)
-        recipe = self._recipes.of(past.frame, past.source.timestamp)
+        recipe = self._recipe(past)
         provenance = Provenance()
         try:
             if past.frame.image is not None:
@@ -62,6 +63,11 @@ class PastJudge:
             decided_at=datetime.now(UTC),
             run=self._run,
         )
+
+    def _recipe(self, past: Past) -> Recipe | None:
+        """As it was, and plainly where this run or machine has not what it asks for: the verdict says what judged."""
+        recipe = self._recipes.of(past.frame, past.source.timestamp)
+        return recipe if recipe is None or str(variant_of(recipe)) in self._rooms else plainly(recipe)
 
     async def _picture(self, past: Past) -> bytes:
         if past.kept is None:
