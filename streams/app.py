@@ -37,6 +37,7 @@ from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel
 from streams.inspection.inspection import Inspection
 from streams.inspection.inspector import Inspector
 from streams.inspection.metrics import InspectionMetrics
+from streams.inspection.model_variants import names_of
 from streams.inspection.pictures import Pictures
 from streams.inspection.quarantine import Quarantine
 from streams.inspection.recipes import RecipeBook
@@ -46,7 +47,7 @@ from streams.inspection.watchdog import Fenced, Watchdog, end_process
 from streams.model_keeper import Sources
 from streams.monitor import monitored
 from streams.released import ReleasedModels
-from streams.serving import WorkerOptions, load_artifacts, open_models, own_recipe, released_models
+from streams.serving import Own, WorkerOptions, load_artifacts, open_models, own_recipe, released_models
 from streams.settings import Settings
 from streams.stopping import stop_on_signals
 from streams.store import FrameStore
@@ -89,7 +90,7 @@ class InspectionWorker:
         self._pool = DecodePool(threads)
         self._limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, settings.infer_timeout_s)
         self._turns: dict[str, Turns] = {}
-        self._rooms = {m.model_id: self._room(m) for m in models}
+        self._rooms = {name: room for m in models for room in [self._room(m)] for name in _names(m)}
         pictures = Pictures(FrameStore(settings.frame_store_url))
         self._quarantine = _quarantine(settings, alone, models)
         if sources is not None:
@@ -145,7 +146,7 @@ class InspectionWorker:
             self.inspection.close()
             if self._released:
                 await self._released.close()
-            for room in self._rooms.values():
+            for room in set(self._rooms.values()):
                 room.close()
             self._pool.close()
             self._quarantine.close()
@@ -249,7 +250,12 @@ def _quarantine(settings: Settings, alone: Alone | None, models: Sequence[Servin
     if alone is None:
         return Quarantine()
     folder = settings.data_dir / "inspection" / frames_topic(settings)
-    return Quarantine(folder, {model.model_id: alone.room(model) for model in models})
+    return Quarantine(folder, {name: alone.room(model) for model in models for name in _names(model)})
+
+
+def _names(model: ServingModel) -> tuple[str, ...]:
+    """What a model that the worker was started with may be asked for as."""
+    return names_of(model.model_id, model.engine.device, model.engine.precision)
 
 
 async def _first(*waits: Any) -> None:
@@ -272,8 +278,9 @@ async def run_worker(settings: Settings, options: WorkerOptions, on_ready: Calla
             for m, directory in zip(models, options.model_dirs, strict=True)
         ]
         alone = Alone(children, settings.alone_timeout_s, options.alone_module)
+        own = {m.model_id: Own(directory, m.sha256) for m, directory in zip(models, options.model_dirs, strict=True)}
         worker = InspectionWorker(
-            settings, models, own_recipe(models, options), alone=alone, sources=released_models(settings, options)
+            settings, models, own_recipe(models, options), alone=alone, sources=released_models(settings, options, own)
         )
         monitor.watch(worker.work)
         stop = asyncio.Event()

@@ -2,7 +2,8 @@
 
 Place in the flow: follows the topics `models` and `recipes`; the inspector finds a model's room in `rooms`. A model is
 verified, compiled and run on its golden vectors before any frame meets it; where that fails the others go on serving,
-an alarm says so, and it is tried again. What to hold, `inspection/residents.py` decides.
+an alarm says so, and it is tried again. Rooms go by the names of model variants: a model in two precisions is two, of
+which one may fail. What to hold, `inspection/residents.py` decides.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from models.errors import ModelError
 from schemas.records import ModelReleased
 from streams.errors import LinesideError
 from streams.inspection.engine_room import EngineRoom, ServingModel
+from streams.inspection.model_variants import ModelVariant
 from streams.inspection.recipes import RecipeBook
 from streams.inspection.residents import Wanted, plan, wanted
 from streams.registry.book import Book, Release
@@ -32,19 +34,24 @@ FIRST_RETRY_S, LAST_RETRY_S = 5.0, 300.0
 
 _T = TypeVar("_T")
 OnState = Callable[[str, str | None, int], None]
-"""Is told of a model that could not be loaded, why, and how often it was tried; without a reason: it is well again."""
+"""Is told of a model, by name, that could not be loaded, why, and how often it was tried; without a reason: it is well
+again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where released models come from. `nbytes`, what one will take in memory, and `open` block; both raise ModelError
-    where it is not, or can't be trusted. `open_beside` does so while others serve, and hardly holds them up.
+    """Where models come from, by variant and release. `nbytes`, what one will take in memory, and `open` block; both
+    raise ModelError where it is not, can't be trusted, or can't be had as it is asked for. `open_beside` does so while
+    others serve, and hardly holds them up.
+
+    `own`: ids of models that a worker was started with; they come without a release.
     """
 
-    nbytes: Callable[[Release], int]
-    open: Callable[[Release], ServingModel]
-    open_beside: Callable[[Release], ServingModel]
-    directory: Callable[[Release], Path]
+    nbytes: Callable[[ModelVariant, Release | None], int]
+    open: Callable[[ModelVariant, Release | None], ServingModel]
+    open_beside: Callable[[ModelVariant, Release | None], ServingModel]
+    directory: Callable[[ModelVariant, Release | None], Path]
+    own: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -59,15 +66,16 @@ class ModelKeeper:
     def __init__(
         self,
         rooms: dict[str, EngineRoom],
-        make_room: Callable[[ServingModel, Path], EngineRoom],
+        make_room: Callable[[str, ServingModel, Path], EngineRoom],
         recipes: RecipeBook,
         sources: Sources,
         max_bytes: int,
         on_state: OnState,
-        on_end: Callable[[str], None] = lambda model_id: None,
-        wants: Callable[[RecipeBook, Book, datetime], list[Wanted]] = wanted,
+        on_end: Callable[[str], None] = lambda name: None,
+        wants: Callable[[RecipeBook, Book, datetime, Collection[str]], list[Wanted]] = wanted,
     ) -> None:
         """`rooms` holds the models that the worker was started with, which stay; `max_bytes` is for all others.
+        `make_room` is given the name of the room too.
 
         `wants` says which models are worth holding at a time.
         `on_end` is told of a model that is let go of, so that nothing else keeps it in memory.
@@ -88,9 +96,9 @@ class ModelKeeper:
         self.releases.take(record, at)
         self.look()
 
-    def failed_before(self, model_id: str) -> None:
+    def failed_before(self, name: str) -> None:
         """A model that could not be loaded in a former life of the worker, of which people were told."""
-        self._failures.setdefault(model_id, _Failure(0, 0.0))
+        self._failures.setdefault(name, _Failure(0, 0.0))
 
     def look(self) -> None:
         """Something has changed."""
@@ -98,7 +106,7 @@ class ModelKeeper:
 
     async def ready(self) -> None:
         """Returns when every model that is in force is here, or could not be loaded."""
-        while any(w.is_in_force and self._may_load(w.model_id) for w in self._wanted()) and await self.step():
+        while any(w.is_in_force and self._may_load(w.name) for w in self._wanted()) and await self.step():
             pass
 
     async def run(self) -> None:
@@ -113,17 +121,18 @@ class ModelKeeper:
 
     async def step(self) -> bool:
         """One thing done: a model let go of, or tried to load; False where there was nothing to do."""
-        wants = [want for want in self._wanted() if want.model_id not in self._fixed]
-        for model_id in self._failures.keys() - {want.model_id for want in wants}:
-            self._is_well(model_id)
-        await self._measure([want.model_id for want in wants])
+        wants = {want.name: want for want in self._wanted()}
+        for name in self._failures.keys() - wants.keys():
+            self._is_well(name)
+        for want in wants.values():
+            await self._measure(want)
         resident = self._rooms.keys() - self._fixed
-        todo = plan(wants, self._sizes, resident, self._max_bytes)
+        todo = plan(list(wants.values()), self._sizes, resident, self._max_bytes)
         self._end(todo.end)
-        for model_id in todo.no_room:
-            self._fail(model_id, f"no room for it within LINESIDE_MODELS_MAX_BYTES = {self._max_bytes}")
-        for model_id in filter(self._may_load, todo.load):
-            await self._load(model_id)
+        for name in todo.no_room:
+            self._fail(name, f"no room for it within LINESIDE_MODELS_MAX_BYTES = {self._max_bytes}")
+        for name in filter(self._may_load, todo.load):
+            await self._load(wants[name])
             return True
         return False
 
@@ -135,59 +144,60 @@ class ModelKeeper:
             room.close()
 
     def _wanted(self) -> list[Wanted]:
-        return self._wants(self._recipes, self.releases, datetime.now(UTC))
+        """All but those that the worker was started with."""
+        wants = self._wants(self._recipes, self.releases, datetime.now(UTC), self._sources.own)
+        others = (want for want in wants if want.name not in self._fixed)
+        return [want for want in others if not want.is_former or want.name in self._rooms]
 
-    def _may_load(self, model_id: str) -> bool:
-        failure = self._failures.get(model_id)
-        return model_id not in self._rooms and (failure is None or time.monotonic() >= failure.again_at)
+    def _may_load(self, name: str) -> bool:
+        failure = self._failures.get(name)
+        return name not in self._rooms and (failure is None or time.monotonic() >= failure.again_at)
 
-    async def _measure(self, model_ids: list[str]) -> None:
-        for model_id in model_ids:
-            release = self.releases.get(model_id)
-            if release and model_id not in self._sizes and self._may_load(model_id):
-                try:
-                    self._sizes[model_id] = await self._in_thread(self._sources.nbytes, release)
-                except (ModelError, LinesideError, OSError) as error:
-                    self._fail(model_id, str(error))
+    async def _measure(self, want: Wanted) -> None:
+        if want.name not in self._sizes and self._may_load(want.name):
+            try:
+                self._sizes[want.name] = await self._in_thread(self._sources.nbytes, want.variant)
+            except (ModelError, LinesideError, OSError) as error:
+                self._fail(want.name, str(error))
 
-    async def _load(self, model_id: str) -> None:
-        release = self.releases.get(model_id)
-        assert release is not None, "what is wanted was released"
+    async def _load(self, want: Wanted) -> None:
         began = time.monotonic()
         try:
-            model = await self._in_thread(self._open, release)
+            model = await self._in_thread(self._open, want.variant)
         except (ModelError, LinesideError, OSError, RuntimeError, MemoryError) as error:
-            self._fail(model_id, f"{type(error).__name__}: {error}")
+            self._fail(want.name, f"{type(error).__name__}: {error}")
             return
-        self._rooms[model_id] = self._make_room(model, self._sources.directory(release))
-        log.info("model %s is loaded and warm after %.1f s", model_id, time.monotonic() - began)
-        self._is_well(model_id)
+        directory = self._sources.directory(want.variant, self.releases.get(want.variant.model_id))
+        self._rooms[want.name] = self._make_room(want.name, model, directory)
+        log.info("model %s is loaded and warm after %.1f s", want.name, time.monotonic() - began)
+        self._is_well(want.name)
 
-    def _is_well(self, model_id: str) -> None:
+    def _is_well(self, name: str) -> None:
         """It is loaded, or nobody wants it any more."""
-        if self._failures.pop(model_id, None):
-            self._on_state(model_id, None, 0)
+        if self._failures.pop(name, None):
+            self._on_state(name, None, 0)
 
-    async def _in_thread(self, call: Callable[[Release], _T], release: Release) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, release)
+    async def _in_thread(self, call: Callable[[ModelVariant, Release | None], _T], variant: ModelVariant) -> _T:
+        release = self.releases.get(variant.model_id)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, variant, release)
 
-    def _fail(self, model_id: str, why: str) -> None:
-        before = self._failures.get(model_id)
+    def _fail(self, name: str, why: str) -> None:
+        before = self._failures.get(name)
         if before and time.monotonic() < before.again_at:
             return
         tries = before.tries + 1 if before else 1
         pause_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2 ** (tries - 1))
-        self._failures[model_id] = _Failure(tries, time.monotonic() + pause_s)
-        log.error("model %s can't be loaded, again in %g s: %s", model_id, pause_s, why)
-        self._on_state(model_id, why, tries)
+        self._failures[name] = _Failure(tries, time.monotonic() + pause_s)
+        log.error("model %s can't be loaded, again in %g s: %s", name, pause_s, why)
+        self._on_state(name, why, tries)
 
-    def _end(self, model_ids: tuple[str, ...]) -> None:
+    def _end(self, names: tuple[str, ...]) -> None:
         """No new frame finds these rooms; each is closed once nothing is under way in it."""
-        for model_id in model_ids:
-            self._ending.add(self._rooms.pop(model_id))
-            self._sizes.pop(model_id, None)
-            self._on_end(model_id)
-            log.info("model %s is let go of", model_id)
+        for name in names:
+            self._ending.add(self._rooms.pop(name))
+            self._sizes.pop(name, None)
+            self._on_end(name)
+            log.info("model %s is let go of", name)
         for room in [room for room in self._ending if room.is_idle]:
             self._ending.discard(room)
             room.close()

@@ -22,8 +22,9 @@ from streams.errors import LinesideError
 from streams.inspection.alone import Alone, ChildModel
 from streams.inspection.engine_room import EngineRoom, ServingModel
 from streams.inspection.model_alarms import ModelAlarms
+from streams.inspection.model_variants import asked_by
 from streams.inspection.quarantine import Quarantine
-from streams.inspection.recipes import RecipeBook, models_of
+from streams.inspection.recipes import RecipeBook
 from streams.model_keeper import ModelKeeper, Sources
 from streams.settings import Settings
 from streams.topics import ALARMS, MODELS
@@ -61,32 +62,33 @@ class ReleasedModels:
         """Every released model that is in force is loaded, or could not be; ask once both topics were read."""
         async for event in present(self._settings, ALARMS, codec=self._codec):
             self._alarms.stand(event.record)
-        for model_id in self._alarms.open:
-            self._keeper.failed_before(model_id)
+        for name in self._alarms.open:
+            self._keeper.failed_before(name)
         await self._keeper.ready()
 
     async def run(self) -> None:
         """The others are loaded while frames come; for as long as it runs."""
         await self._keeper.run()
 
-    def _room(self, model: ServingModel, directory: Path) -> EngineRoom:
+    def _room(self, name: str, model: ServingModel, directory: Path) -> EngineRoom:
         if self._alone:
             engine = model.engine
             self._alone.know(ChildModel(model.model_id, str(directory), engine.device, engine.precision))
-            self._quarantine.rooms[model.model_id] = self._alone.room(model)
+            self._quarantine.rooms[name] = self._alone.room(model)
         return self._make_room(model)
 
-    def _forget(self, model_id: str) -> None:
-        self._quarantine.rooms.pop(model_id, None)
+    def _forget(self, name: str) -> None:
+        self._quarantine.rooms.pop(name, None)
 
-    def _state(self, model_id: str, why: str | None, tries: int) -> None:
+    def _state(self, name: str, why: str | None, tries: int) -> None:
         """Tells people of a model that can't be loaded, or can again."""
         now = datetime.now(UTC)
         if why is None:
-            alarm = self._alarms.well(model_id, now)
+            alarm = self._alarms.well(name, now)
         else:
-            in_force = any(model_id in models_of(recipe) for recipe, is_now in self._recipes.named(now) if is_now)
-            alarm = self._alarms.failed(model_id, why, tries, in_force, now)
+            present = (recipe for recipe, is_now in self._recipes.named(now) if is_now)
+            in_force = any(str(variant) == name for recipe in present for variant in asked_by(recipe))
+            alarm = self._alarms.failed(name, why, tries, in_force, now)
         if alarm is not None:
             task = asyncio.create_task(self._tell(alarm))
             self._telling.add(task)

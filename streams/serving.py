@@ -5,21 +5,24 @@ Place in the flow: before a worker starts, and when a replay opens its model. Kn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.devices import AUTO, fits, whole
+from models.errors import ModelRefusedError
 from schemas.records import Precision, Recipe
 from streams.errors import CallerError
 from streams.inspection.alone import CHILD_MODULE
 from streams.inspection.decide import ANY_DEFECT, ClassRoles
 from streams.inspection.engine_room import ServingModel
+from streams.inspection.model_variants import ModelVariant
 from streams.inspection.recipes import default_recipe
 from streams.model_keeper import Sources
 from streams.registry.book import Release
-from streams.registry.shelf import Shelf
+from streams.registry.shelf import Shelf, size_of
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,9 +39,17 @@ class WorkerOptions:
 
     model_dirs: Sequence[Path]
     use_default_recipe: bool = False
-    device: str = "auto"
+    device: str = AUTO
     precision: Precision = Precision.UNKNOWN
     alone_module: str = CHILD_MODULE  # what tries pictures alone
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A model that a worker was started with: where it lies, and the digest that it had."""
+
+    directory: Path
+    sha256: str
 
 
 def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) -> ServingModel:
@@ -96,20 +107,78 @@ def open_models(settings: Settings, options: WorkerOptions, artifacts: Sequence[
     return [serving_model(artifact, options, settings.max_batch) for artifact in artifacts]
 
 
-def released_models(settings: Settings, options: WorkerOptions) -> Sources:
-    """The store of released models, as a worker opens them: with its own device and precision."""
-    shelf = Shelf(settings.model_store_dir)
+def released_models(settings: Settings, options: WorkerOptions, own: Mapping[str, Own] | None = None) -> Sources:
+    """The store of released models, and the worker's `own` by id, as it opens them where recipes ask for no more."""
+    files = _Files(Shelf(settings.model_store_dir), own or {})
 
-    def open_beside(release: Release) -> ServingModel:
-        uri = release.first.uri
-        return model_beside(shelf.get(uri), shelf.place(uri), options, settings.max_batch)
+    def opened(variant: ModelVariant, release: Release | None, is_beside: bool) -> ServingModel:
+        place = files.directory(variant, release) if is_beside else None
+        return variant_model(files.artifact(variant, release), variant, options, settings.max_batch, place)
 
     return Sources(
-        nbytes=lambda release: MEMORY_PER_BYTE * shelf.nbytes(release.first.uri),
-        open=lambda release: serving_model(shelf.get(release.first.uri), options, settings.max_batch),
-        open_beside=open_beside,
-        directory=lambda release: shelf.place(release.first.uri),
+        nbytes=files.nbytes,
+        open=lambda variant, release: opened(variant, release, False),
+        open_beside=lambda variant, release: opened(variant, release, True),
+        directory=files.directory,
+        own=frozenset(own or ()),
     )
+
+
+def variant_model(
+    artifact: Artifact, variant: ModelVariant, options: WorkerOptions, max_batch: int, beside: Path | None = None
+) -> ServingModel:
+    """A verified model as a recipe asks for it, on the device and in the precision of `options` where it leaves that.
+
+    `beside`: its directory, where others serve meanwhile.
+    ModelError where it can't be had so: then nothing else is opened in its place.
+    """
+    if variant.precision not in (Precision.UNKNOWN, *(had := whole(artifact.tolerance, artifact.novelty is not None))):
+        raise ModelRefusedError(f"{artifact.model_id} can't be had as {variant.precision}, only as {', '.join(had)}")
+    asked = options_for(variant, options)
+    return model_beside(artifact, beside, asked, max_batch) if beside else serving_model(artifact, asked, max_batch)
+
+
+def options_for(variant: ModelVariant, options: WorkerOptions) -> WorkerOptions:
+    """What a recipe asks for wins; how the worker was started fills what it leaves open, as far as the two fit."""
+    if variant.is_plain:
+        return options
+    _, device, precision = variant
+    if device == AUTO and fits(options.device, precision):
+        device = options.device
+    if precision is Precision.UNKNOWN and fits(device, options.precision):
+        precision = options.precision
+    return replace(options, device=device, precision=precision)
+
+
+class _Files:
+    """Where models lie, those of the worker's own before those in the store."""
+
+    def __init__(self, shelf: Shelf, own: Mapping[str, Own]) -> None:
+        self._shelf, self._own = shelf, own
+
+    def nbytes(self, variant: ModelVariant, release: Release | None) -> int:
+        if own := self._own.get(variant.model_id):
+            return MEMORY_PER_BYTE * size_of(own.directory)
+        return MEMORY_PER_BYTE * self._shelf.nbytes(_uri(release))
+
+    def artifact(self, variant: ModelVariant, release: Release | None) -> Artifact:
+        from models.artifact import load_artifact
+
+        if (own := self._own.get(variant.model_id)) is None:
+            return self._shelf.get(_uri(release))
+        artifact = load_artifact(own.directory)
+        if artifact.sha256 != own.sha256:
+            raise ModelRefusedError(f"{own.directory} holds another model than at the start: restart to serve that")
+        return artifact
+
+    def directory(self, variant: ModelVariant, release: Release | None) -> Path:
+        own = self._own.get(variant.model_id)
+        return own.directory if own else self._shelf.place(_uri(release))
+
+
+def _uri(release: Release | None) -> str:
+    assert release is not None, "what is not the worker's own was released"
+    return release.first.uri
 
 
 def own_recipe(models: Sequence[ServingModel], options: WorkerOptions) -> Recipe | None:

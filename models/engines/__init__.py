@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, Graph
+from models.devices import AUTO, PRECISIONS_OF, chosen, whole
 from models.engines.base import Engine, PooledEngine
 from models.errors import ModelError, ModelRefusedError
 from models.resnet import bf16_is_native
@@ -16,13 +17,13 @@ from schemas.records import Precision
 
 __all__ = ["DEVICES", "Engine", "check_golden", "open_engine", "preferences"]
 
-DEVICES = ("auto", "openvino:CPU", "torch:cpu", "torch:cuda")
+DEVICES = (AUTO, *PRECISIONS_OF)
 BUCKETS = (1, 2, 4, 8, 16, 32)
 
 
 def open_engine(
     artifact: Artifact,
-    device: str = "auto",
+    device: str = AUTO,
     precision: Precision = Precision.UNKNOWN,
     buckets: tuple[int, ...] = BUCKETS,
     threads: int | None = None,
@@ -31,18 +32,20 @@ def open_engine(
 ) -> Engine:
     """An engine that has given the golden scores in every bucket, in every place of the batch.
 
-    `auto` is CUDA where there is one, else OpenVINO. Precision UNKNOWN takes the fastest that the device computes
-    natively and the artifact states a tolerance for. `threads` limits CPU threads. After a rehearsal on this machine
-    (`rehearsal.py`) `graph` is the network as it has converted it, and one batch a bucket is enough: `briefly`.
+    `auto` is CUDA where there is one, else OpenVINO, which alone has int8. Precision UNKNOWN takes the fastest that the
+    device computes natively and the artifact states a tolerance for. `threads` limits CPU threads. After a rehearsal on
+    this machine (`rehearsal.py`) `graph` is the network as it has converted it, and one batch a bucket is enough:
+    `briefly`.
 
     Raises ModelError for an unknown device, ModelRefusedError for scores out of tolerance or a precision not to be had.
     """
     if device not in DEVICES:
         raise ModelError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}")
-    if device == "auto":
-        device = "torch:cuda" if torch.cuda.is_available() else "openvino:CPU"
+    if device == AUTO:
+        device = chosen(precision, torch.cuda.is_available())
     if precision == Precision.UNKNOWN:
-        precision = next(p for p in preferences(device) if p in artifact.tolerance and _whole(p, artifact))
+        unharmed = whole(artifact.tolerance, artifact.novelty is not None)
+        precision = next(p for p in preferences(device) if p in unharmed)
     if precision not in artifact.tolerance:
         stated = ", ".join(artifact.tolerance)
         raise ModelRefusedError(f"{artifact.model_id} states no tolerance for {precision}, only for {stated}")
@@ -77,11 +80,6 @@ def check_golden(engine: Engine, artifact: Artifact, briefly: bool = False) -> N
                     f"{artifact.model_id} on {engine.device} {engine.precision}: golden vector {which[place]} at place "
                     f"{place} of a batch of {bucket} differs by {worst[place]:.6f}; allowed is {allowed}"
                 )
-
-
-def _whole(precision: Precision, artifact: Artifact) -> bool:
-    """Whether nothing that the model can tell is lost: its int8 network knows no bank of good parts."""
-    return precision is not Precision.INT8 or artifact.novelty is None
 
 
 def preferences(device: str) -> tuple[Precision, ...]:

@@ -75,10 +75,11 @@ def judged_again(was: VerdictIssued, judgement: Judgement, provenance: Provenanc
     return Rebuilt(Answer.WITHIN_TOLERANCE, said, **figures)
 
 
-def rejected_again(was: VerdictIssued, reason: str) -> Rebuilt:
-    """A picture that can't be inspected must be refused for the same reason."""
-    answer = Answer.SAME if was.reason == reason else Answer.DIFFERENT
-    return Rebuilt(answer, f"rejected then for {was.reason}, now for {reason}", was.outcome.value, "ERROR")
+def rejected_again(was: VerdictIssued, judgement: Judgement) -> Rebuilt:
+    """A picture that can't be inspected must be refused for the same reason, and count as the same."""
+    alike = (was.reason, was.outcome) == (judgement.reason, judgement.outcome)
+    said = f"rejected then for {was.reason}, now for {judgement.reason}"
+    return Rebuilt(Answer.SAME if alike else Answer.DIFFERENT, said, was.outcome.value, judgement.outcome.value)
 
 
 def _largest(was: Mapping[str, float], came: Mapping[str, float]) -> float | None:

@@ -22,10 +22,11 @@ from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Subscription
 from streams.commands.ui import Ui
 from streams.errors import CallerError, FrameRejectedError
-from streams.inspection.decide import LIVE
+from streams.inspection.decide import LIVE, rejected
 from streams.inspection.decode_pool import DecodePool
 from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel, Unwatched
 from streams.inspection.inspector import encoded_image, judgement_of
+from streams.inspection.model_variants import plainly
 from streams.inspection.pictures import Pictures
 from streams.inspection.recipes import DEFAULT_VERSION, default_recipe
 from streams.inspection.watchdog import end_process
@@ -80,7 +81,7 @@ async def rebuild(
         image = await (archived_picture(pictures, frame, kept) if kept else pictures.fetch(frame, math.inf))
     except FrameRejectedError as error:
         if error.reason == was.reason:
-            return rejected_again(was, error.reason)
+            return rejected_again(was, rejected(was.reason, error.detail, await _in_force(settings, was)))
         return Rebuilt(_PICTURE_ANSWERS[Reason(error.reason)], error.detail, was.outcome.value)
     artifact = _model(settings, was, models)
     if artifact is None:
@@ -108,7 +109,7 @@ async def _again(
         await asyncio.gather(*others)
     except FrameRejectedError as error:
         await asyncio.gather(*others, return_exceptions=True)
-        return rejected_again(was, error.reason)
+        return rejected_again(was, rejected(Reason(error.reason), error.detail, recipe))
     finally:
         room.close()
         pool.close()
@@ -128,10 +129,14 @@ async def _recipe(settings: Settings, was: VerdictIssued, model: ServingModel) -
     own = default_recipe(model.model_id, model.thresholds, model.unsure_band, LONG_AGO)
     if was.recipe_version == DEFAULT_VERSION:
         return own
+    recipe = await _in_force(settings, was)
+    return recipe and dataclasses.replace(plainly(recipe), model_id=model.model_id)
+
+
+async def _in_force(settings: Settings, was: VerdictIssued) -> Recipe | None:
+    """The published recipe that a verdict names; None where it was not in force for its frame."""
     recipe = (await recipe_book(settings, None)).of_frame(was, was.source_timestamp)
-    if recipe is None or recipe.version != was.recipe_version:
-        return None
-    return dataclasses.replace(recipe, model_id=model.model_id)
+    return recipe if recipe is not None and recipe.version == was.recipe_version else None
 
 
 async def _verdict(

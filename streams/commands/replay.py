@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from models.devices import AUTO
 from schemas.records import Precision
 from streams.bus.admin import require_topics
 from streams.bus.offsets import end_offsets
@@ -29,6 +30,8 @@ from streams.replay.coverage import coverage, readable
 from streams.replay.planning import Range
 from streams.replay.prepare import (
     Planned,
+    also_asked,
+    asked_beyond,
     check_recipes,
     described,
     ever_in_force,
@@ -63,7 +66,7 @@ class ReplayOptions:
     run: str | None = None
     speed: float | None = None
     workers: int = 1
-    device: str = "auto"
+    device: str = AUTO
     precision: Precision = Precision.UNKNOWN
     yields: bool = True
     as_json: bool = False
@@ -99,7 +102,9 @@ async def start_replay(settings: Settings, options: ReplayOptions) -> bool:
     if options.dry_run:
         return True
     await make_topic(settings, run, len(planned.reach.highs))
-    folder.begin(_info(run, options, asked, models, planned) | {"limits": limits_of(judging)}, planned.frames)
+    is_free = (options.device, options.precision) == (AUTO, Precision.UNKNOWN)
+    more = {"limits": limits_of(judging), "variants": asked_beyond(recipes, judging) if is_free else []}
+    folder.begin(_info(run, options, asked, models, planned) | more, planned.frames)
     ui.say(f"Run {run}; if it ends early, go on with `lineside replay --resume {run}`")
     return await _work(settings, folder, models, options, ui)
 
@@ -141,7 +146,8 @@ async def join(settings: Settings, run: str, options: ReplayOptions, ready: Call
     stop = asyncio.Event()
     with stop_on_signals(stop):
         ready()
-        await ReplayWorker(settings, await _task(settings, info, models), models).run(stop)
+        also = await asyncio.to_thread(also_asked, settings, info)
+        await ReplayWorker(settings, await _task(settings, info, models), models, also).run(stop)
         if stay:
             await stop.wait()
 
@@ -172,7 +178,8 @@ async def _work(
 ) -> bool:
     info = folder.info()
     task = await _task(settings, info, models)
-    worker, stop = ReplayWorker(settings, task, models), asyncio.Event()
+    also = await asyncio.to_thread(also_asked, settings, info)
+    worker, stop = ReplayWorker(settings, task, models, also), asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(stop_on_signals(stop))
         helpers = await stack.enter_async_context(Workers(settings, info["run"], options.workers - 1, options.yields))

@@ -25,12 +25,13 @@ import numpy as np
 
 from models.preprocess import EncodedImage
 from models.views import View
-from schemas.records import PictureFigures, Reason
+from schemas.records import PictureFigures, Precision, Reason
 from streams.bus import leash
 from streams.errors import FrameRejectedError, OperatorError
 from streams.inspection.decide import Provenance
 from streams.inspection.decode_pool import ExpiredError
 from streams.inspection.engine_room import Scored, ServingModel, scored
+from streams.inspection.model_variants import ModelVariant
 
 log = logging.getLogger(__name__)
 READY_S = 120.0  # to load its models
@@ -46,7 +47,11 @@ class ChildModel:
     model_id: str
     directory: str
     device: str
-    precision: str
+    precision: Precision
+
+    @property
+    def name(self) -> str:
+        return str(ModelVariant(self.model_id, self.device, self.precision))
 
 
 class Alone:
@@ -54,7 +59,7 @@ class Alone:
 
     def __init__(self, models: Sequence[ChildModel], limit_s: float, module: str = CHILD_MODULE) -> None:
         """`limit_s`: seconds that one picture may take."""
-        self._models = {model.model_id: model for model in models}
+        self._models = {model.name: model for model in models}
         self._limit_s = limit_s
         self._module = module
         self._lock = asyncio.Lock()
@@ -64,14 +69,14 @@ class Alone:
 
     def know(self, model: ChildModel) -> None:
         """A model that came later."""
-        self._models[model.model_id] = model
+        self._models[model.name] = model
 
     def room(self, model: ServingModel) -> AloneRoom:
         """What stands in for the model's engine room."""
         return AloneRoom(model, self)
 
-    async def ask(self, model_id: str, image: EncodedImage, expires_at: float) -> dict[str, Any]:
-        """The child's answer: rows, views and figures (of the picture), decode_ms, infer_ms.
+    async def ask(self, name: str, image: EncodedImage, expires_at: float) -> dict[str, Any]:
+        """The child's answer, by the model of that name: rows, views and figures (of the picture), decode_ms, infer_ms.
 
         Raises FrameRejectedError where the picture is rejected or takes the child's life or time, ExpiredError past
         `expires_at` (seconds of time.monotonic()), OperatorError where no child can be started.
@@ -80,27 +85,27 @@ class Alone:
             if self._idle:
                 self._idle.cancel()
             try:
-                child = await self._child_with(model_id)
+                child = await self._child_with(name)
                 if time.monotonic() >= expires_at:
                     raise ExpiredError
-                return await self._asked(child, model_id, image)
+                return await self._asked(child, name, image)
             finally:
                 self._idle = asyncio.create_task(self._end_idle())
 
-    async def _child_with(self, model_id: str) -> _Child:
+    async def _child_with(self, name: str) -> _Child:
         """The child, with this model loaded; one with another model is ended."""
-        if self._child is None or self._loaded != model_id:
+        if self._child is None or self._loaded != name:
             await self._end_child()
-            self._child = await _Child.started(self._module, [self._models[model_id]])
-            self._loaded = model_id
+            self._child = await _Child.started(self._module, [self._models[name]])
+            self._loaded = name
         return self._child
 
-    async def _asked(self, child: _Child, model_id: str, image: EncodedImage) -> dict[str, Any]:
+    async def _asked(self, child: _Child, name: str, image: EncodedImage) -> dict[str, Any]:
         stage = Reason.DECODE_CRASHED
         why = f"took longer than {self._limit_s:g} s"
         try:
             async with asyncio.timeout(self._limit_s):
-                await child.send(model_id, image)
+                await child.send(name, image)
                 while (answer := await child.answer()) is not None:
                     if "decoded" in answer:
                         stage = Reason.ENGINE_FAILED
@@ -139,11 +144,12 @@ class AloneRoom:
     def __init__(self, model: ServingModel, alone: Alone) -> None:
         self.model = model
         self._alone = alone
+        self._name = str(ModelVariant(model.model_id, model.engine.device, model.engine.precision))
 
     async def score(self, image: EncodedImage, expires_at: float = math.inf) -> Scored:
         """As EngineRoom.score, with batches of one."""
         came = time.monotonic()
-        answer = await self._alone.ask(self.model.model_id, image, expires_at)
+        answer = await self._alone.ask(self._name, image, expires_at)
         waited_ms = (time.monotonic() - came) * 1000
         decode_ms, infer_ms = float(answer["decode_ms"]), float(answer["infer_ms"])
         rows = np.array(answer["rows"], np.float32)
@@ -191,7 +197,7 @@ class _Child:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-I", "-S", str(leash.__file__), str(os.getpid()), str(LEASH_GRACE_S)]
         command += [sys.executable, "-P", "-m", module, str(theirs.fileno())]
-        command += [json.dumps([[m.model_id, m.directory, m.device, m.precision] for m in models])]
+        command += [json.dumps([[m.name, m.directory, m.device, m.precision] for m in models])]
         try:
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.PIPE, pass_fds=(theirs.fileno(),), start_new_session=True
@@ -210,9 +216,9 @@ class _Child:
             f"the process that tries pictures alone did not load its models within {READY_S:g} s; see this log above"
         )
 
-    async def send(self, model_id: str, image: EncodedImage) -> None:
+    async def send(self, name: str, image: EncodedImage) -> None:
         header = {
-            "model": model_id,
+            "model": name,
             "encoding": image.encoding,
             "width": image.width,
             "height": image.height,

@@ -1,7 +1,7 @@
 """The process that tries pictures alone: reads a picture, decodes it, scores it, answers; until its parent is gone.
 
 Place in the flow: started by `alone.py` as `python -m streams.inspection.alone_child FD MODELS`, FD a socket, MODELS a
-JSON list of [model id, directory, device, precision]. Requests are a line of JSON and the picture's bytes, answers are
+JSON list of [name, directory, device, precision]. Requests are a line of JSON and the picture's bytes, answers are
 lines of JSON. May die or hang at any picture: that is what it is for. Knows no Kafka and no frame.
 """
 
@@ -81,9 +81,9 @@ def load(wanted: str) -> Models:
     from models.engines import open_engine
 
     models: Models = {}
-    for model_id, directory, device, precision in json.loads(wanted):
+    for name, directory, device, precision in json.loads(wanted):
         artifact = load_artifact(Path(directory))
-        models[model_id] = artifact, open_engine(artifact, device, Precision(precision), buckets=(1,))
+        models[name] = artifact, open_engine(artifact, device, Precision(precision), buckets=(1,))
     return models
 
 

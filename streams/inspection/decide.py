@@ -17,7 +17,6 @@ from typing import Protocol
 from models.views import View, any_wrong
 from schemas.records import (
     Box,
-    Fallback,
     Finding,
     FrameCaptured,
     Mode,
@@ -28,15 +27,13 @@ from schemas.records import (
     Recipe,
     VerdictIssued,
 )
+from streams.inspection.fallback import is_fallback, is_unreadable, outcome_of
 from streams.inspection.limits import DETAIL_MAX_CHARS
 
 VERDICT_NAMESPACE = uuid.UUID("5b0c5a3e-8f0e-4a77-9c55-6d8f3a1f2b90")
 LIVE = "live"
 ANY_DEFECT = "*"  # key of a recipe's thresholds for all defect classes together
-FALLBACK_OUTCOMES = {Fallback.NG: Outcome.NG, Fallback.UNSURE: Outcome.UNSURE}  # else ERROR: not inspected
 TO_BE_LOOKED_AT = (Outcome.NG, Outcome.UNSURE)
-NOT_DEFECTS = (Reason.LATE,)  # reach people through `parts`, whatever their outcome
-NO_LETTERS = (Reason.LATE, Reason.UNQUALIFIED)  # nothing is wrong with the event: nobody was to decide, or too late
 
 
 class Judged(Protocol):
@@ -61,13 +58,13 @@ class Judgement:
 
     @property
     def is_defect(self) -> bool:
-        """True where people shall look at the frame: NG or UNSURE, and in time."""
-        return self.outcome in TO_BE_LOOKED_AT and self.reason not in NOT_DEFECTS
+        """True where people shall look at the frame: NG or UNSURE, in time and readable."""
+        return self.outcome in TO_BE_LOOKED_AT and not is_fallback(self.reason)
 
     @property
     def is_unreadable(self) -> bool:
         """True where the event becomes a dead letter beside its verdict: it could not be inspected at all."""
-        return self.outcome is Outcome.ERROR and self.reason not in NO_LETTERS
+        return is_unreadable(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +148,7 @@ def judge(scores: Sequence[float], classes: ClassRoles, recipe: Recipe, places: 
     by_class = {name: float(score) for name, score in zip(classes.names, probabilities, strict=True)}
     if not all(math.isfinite(score) for score in (*by_class.values(), novelty or 0.0)):
         told = f"the model gave {by_class}, novelty {novelty}"
-        return Judgement(Outcome.ERROR, Reason.NON_FINITE, told[:DETAIL_MAX_CHARS])
+        return rejected(Reason.NON_FINITE, told, recipe)
     if recipe.mode is Mode.COLLECT:
         return replace(unqualified(f"recipe version {recipe.version} only collects", by_class, recipe), novelty=novelty)
     judgement = _by_scores(by_class, classes, recipe, novelty)
@@ -211,15 +208,12 @@ def is_collected(of: Judged) -> bool:
 
 def late(recipe: Recipe | None, overdue_ms: float) -> Judgement:
     """A frame past its deadline gets the recipe's late_action, or none where it only collects; it is never OK."""
-    decides = recipe is not None and recipe.mode is not Mode.COLLECT
-    action = recipe.late_action if recipe and decides else Fallback.NOT_INSPECTED
-    detail = f"{overdue_ms:.0f} ms past its deadline"
-    return Judgement(FALLBACK_OUTCOMES.get(action, Outcome.ERROR), Reason.LATE, detail)
+    return Judgement(outcome_of(Reason.LATE, recipe), Reason.LATE, f"{overdue_ms:.0f} ms past its deadline")
 
 
-def rejected(reason: Reason, detail: str) -> Judgement:
-    """A frame whose picture can't be inspected."""
-    return Judgement(Outcome.ERROR, reason, detail[:DETAIL_MAX_CHARS])
+def rejected(reason: Reason, detail: str, recipe: Recipe | None = None) -> Judgement:
+    """A frame whose picture can't be inspected gets the recipe's error_action, as a late one its late_action."""
+    return Judgement(outcome_of(reason, recipe), reason, detail[:DETAIL_MAX_CHARS])
 
 
 def copied(first: VerdictIssued, source: Source) -> VerdictIssued:

@@ -7,7 +7,7 @@ by a pure function or by a part given at start; this file only asks them in the 
     decided before? ─ yes ▶ the same verdict again
     a copy?         ─ yes ▶ what the first one got
     still in time?  ─ no ─▶ the recipe's late_action
-    picture there?  ─ no ─▶ ERROR and dead letter
+    picture there?  ─ no ─▶ the recipe's error_action, and dead letter
     recipe, model?  ─ no ─▶ UNSURE, UNQUALIFIED (ERROR where the recipe only collects: never a defect)
     suspect?        ─ yes ▶ decoded and scored alone, in a child process
     decode, score, decide
@@ -46,6 +46,7 @@ from streams.inspection.decide import (
 )
 from streams.inspection.decode_pool import ExpiredError
 from streams.inspection.limits import ATTRIBUTES_MAX, DETAIL_MAX_CHARS, check_texts
+from streams.inspection.model_variants import variant_of
 from streams.inspection.outbox import Outputs
 from streams.inspection.pictures import Pictures, ends_at
 from streams.inspection.quarantine import Quarantine, Room
@@ -147,7 +148,7 @@ class Inspector:
         except ExpiredError:
             judgement = late(recipe, (time.monotonic() - expires_at) * 1000)
         except FrameRejectedError as error:
-            judgement = rejected(Reason(error.reason), error.detail)
+            judgement = rejected(Reason(error.reason), error.detail, recipe)
         if judgement.is_unreadable:
             letter = dead_letter(arrival, judgement.reason, judgement.detail)
         verdict = issue(
@@ -209,15 +210,15 @@ class Inspector:
 async def judgement_of(
     rooms: Mapping[str, Room], frame: FrameCaptured, recipe: Recipe | None, image: bytes, expires_at: float
 ) -> tuple[Judgement, Provenance]:
-    """The decision about a picture by the recipe in force, live or replayed.
+    """The decision about a picture by the recipe in force, live or replayed; `rooms` by the names of model variants.
 
     Raises FrameRejectedError for a picture that can't be inspected, and ExpiredError past `expires_at`.
     """
     if recipe is None:
         return unqualified(f"no recipe for {frame.plant}/{frame.line} and SKU {frame.sku}"), Provenance()
-    room = rooms.get(recipe.model_id)
-    if room is None:
-        return unqualified(f"model {recipe.model_id} is not on this worker", recipe=recipe), Provenance()
+    variant = variant_of(recipe)
+    if (room := rooms.get(str(variant))) is None:
+        return unqualified(f"model {variant} is not on this worker", recipe=recipe), Provenance()
     scores, provenance, places = await room.score(encoded_image(frame, image), expires_at)
     return judge(scores.tolist(), room.model.roles, recipe, places), provenance
 

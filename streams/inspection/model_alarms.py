@@ -1,6 +1,7 @@
 """The alarm about a released model that a worker can't load: raised, and cleared once it can. Pure.
 
-Place in the flow: `app.py` publishes what the model keeper tells. One alarm for each model and machine.
+Place in the flow: `app.py` publishes what the model keeper tells. One alarm for each model and machine;
+a model that is asked for in two precisions is two.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     in hand at one unclean end    comes again among the others: it was probably not its fault
     in hand at two                is tried alone, in a child process with a time limit (`alone.py`)
-    the child ends or hangs       rejected: ERROR and a dead letter; the line goes on
+    the child ends or hangs       rejected, with a dead letter; the line goes on
     sent again by people          is tried alone at once: it was a dead letter before
 
 Place in the flow: the inspector asks here between a picture and its scores. Knows no Kafka and no decision.
@@ -39,7 +39,7 @@ class Quarantine:
     """Of one worker. Without `folder` and `rooms` nothing is noted and nobody is tried alone."""
 
     def __init__(self, folder: Path | None = None, rooms: Mapping[str, Room] | None = None) -> None:
-        """`folder` keeps the traces of one topic of frames; `rooms` try pictures alone, by model id."""
+        """`folder` keeps the traces of one topic of frames; `rooms` try pictures alone, by model variant."""
         self._folder = folder
         self.rooms: dict[str, Room] = dict(rooms or {})
         self._journal = _opened(folder) if folder else None

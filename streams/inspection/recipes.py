@@ -76,6 +76,14 @@ class RecipeBook:
         soon = sorted(later, key=lambda entry: entry[0])
         return [*((recipe, True) for recipe in now), *((recipe, False) for _, recipe in soon)]
 
+    def before(self, at: datetime) -> list[Recipe]:
+        """What was in force last, before that what is at a time: frames that wait still are judged by it."""
+        found = list[Recipe]()
+        for entries in self._by_scope.values():
+            index = bisect.bisect_right(entries, at, key=lambda entry: entry[0])
+            found += [entries[index - 2][2]] if index > 1 else []
+        return found
+
     def ever_in_force(self, plant: str, line: str, sku: str, since: datetime, until: datetime) -> list[Recipe]:
         """Every recipe that `in_force` gives for a time from `since` to `until`, both inclusive, oldest first."""
         scopes = (self._by_scope.get((plant, line, scope_sku), []) for scope_sku in (sku, ANY_SKU))

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
-from schemas.records import Recipe
+from models.devices import AUTO, PRECISIONS_OF, fits
+from schemas.records import Precision, Recipe
 from streams.errors import CallerError
 from streams.inspection.decide import ANY_DEFECT
 from streams.inspection.limits import check_texts
@@ -32,6 +33,7 @@ class ModelFacts:
     unsure_band: float
     skus: tuple[str, ...] = ()
     retired: bool = False
+    precisions: tuple[Precision, ...] = (Precision.FP32,)  # in which it can be had
 
 
 def check(recipe: Recipe, models: Mapping[str, ModelFacts], now: datetime) -> None:
@@ -40,6 +42,7 @@ def check(recipe: Recipe, models: Mapping[str, ModelFacts], now: datetime) -> No
     _check_time(recipe.effective_at, now)
     for model_id in named_by(recipe):
         _check_model(recipe, models[model_id])
+        _check_engine(recipe, models[model_id])
     for variant in variants(recipe):
         _check_limits(models[variant.model_id], variant.thresholds, variant.unsure_band)
     if recipe.canary and not 0 < recipe.canary.share <= 1:
@@ -68,6 +71,22 @@ def _check_model(recipe: Recipe, model: ModelFacts) -> None:
         )
     if model.skus and recipe.sku not in (*model.skus, ANY_SKU):
         raise CallerError(f"{model.model_id} was released for {', '.join(model.skus)}, not for {recipe.sku}")
+
+
+def _check_engine(recipe: Recipe, model: ModelFacts) -> None:
+    """What no machine could have; whether one has the device, only its worker can tell."""
+    device, precision = recipe.device, recipe.precision
+    if device not in (AUTO, *PRECISIONS_OF):
+        raise CallerError(f"unknown device {device!r:.80}; expected {AUTO}, {', '.join(PRECISIONS_OF)}")
+    if precision is Precision.UNKNOWN:
+        return
+    if precision not in model.precisions:
+        raise CallerError(
+            f"{model.model_id} can't be had as {precision}, only as {', '.join(model.precisions)}: `lineside quantise` "
+            "makes an int8 network of one without a bank of good parts; --precision auto leaves it to the worker"
+        )
+    if not fits(device, precision):
+        raise CallerError(f"{device} has no {precision}, only {', '.join(PRECISIONS_OF[device])}")
 
 
 def _check_limits(model: ModelFacts, thresholds: Mapping[str, float], unsure_band: float) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from models.artifact_files import MANIFEST, parse_json, read
+from models.devices import whole
 from models.errors import ModelError
+from schemas.records import Precision
 from streams.errors import CallerError
 from streams.inspection.decide import ANY_DEFECT
 from streams.recipes.checks import ModelFacts
@@ -42,4 +44,5 @@ def facts_of(release: Release, model_store: Path) -> ModelFacts:
         unsure_band=manifest["unsure_band"],
         skus=record.skus,
         retired=release.retired,
+        precisions=whole(map(Precision, manifest["tolerance"]), "novelty" in manifest),
     )

@@ -64,8 +64,7 @@ class Shelf:
     def nbytes(self, uri: str) -> int:
         """Size of the files at `models/<sha256>`; ModelError where they are not here."""
         place = self.place(uri)
-        found = sum(path.stat().st_size for name in MAX_BYTES if (path := place / name).is_file())
-        if not found:
+        if not (found := size_of(place)):
             raise _missing(place.name, self._folder)
         return found
 
@@ -87,6 +86,11 @@ class Shelf:
                 if not place.is_dir():  # another has put the same there meanwhile
                     raise
         _sync(self._folder)
+
+
+def size_of(directory: Path) -> int:
+    """Size of a model's files; 0 where there are none."""
+    return sum(path.stat().st_size for name in MAX_BYTES if (path := directory / name).is_file())
 
 
 def _missing(sha256: str, folder: Path) -> ModelError:

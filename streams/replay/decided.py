@@ -1,7 +1,8 @@
 """What a run decided, frame by frame, and two runs paired. Pure.
 
 A frame is known by its id and attempt. Verdicts that no model made (the picture was not there, the frame was late or
-nobody might decide) are no decisions: they are counted apart, by reason.
+nobody might decide) are no decisions: they are counted apart, by reason. A picture that could not be read is ERROR
+here, whatever its recipe's error_action made of it: two runs may have other recipes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 from models.views import any_wrong
 from schemas.records import Outcome, Reason
 from streams.errors import CallerError
+from streams.inspection.fallback import is_unreadable
 
 NO_DECISION = frozenset(
     {Reason.IMAGE_UNAVAILABLE, Reason.PICTURE_NOT_KEPT, Reason.PICTURE_DAMAGED, Reason.LATE, Reason.UNQUALIFIED}
@@ -90,7 +92,7 @@ def _decision(key: Key, row: Mapping[str, Any], classes: Mapping[str, str]) -> D
     facts = {**row, "day": f"{row['source_timestamp']:%Y-%m-%d}", "line": f"{row['plant']}/{row['line']}"}
     return Decision(
         key=key,
-        outcome=Outcome(row["outcome"]),
+        outcome=Outcome.ERROR if is_unreadable(Reason(row["reason"])) else Outcome(row["outcome"]),
         scores=scores,
         score=any_wrong(defects, goods) if scores else None,
         label=row["label"],

@@ -12,14 +12,17 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from schemas.records import FrameCaptured, Reason, VerdictIssued
+from schemas.records import FrameCaptured, Reason, Recipe, VerdictIssued
 from streams.errors import FrameRejectedError
 from streams.inspection.decide import Provenance, issue, rejected
 from streams.inspection.engine_room import EngineRoom
 from streams.inspection.inspector import judgement_of
+from streams.inspection.model_variants import plainly, variant_of
 from streams.inspection.pictures import Pictures
 from streams.replay.past import Kept, Past
 from streams.replay.recipes_of import ReplayRecipes
+
+NOT_HERE = (Reason.IMAGE_UNAVAILABLE, Reason.PICTURE_NOT_KEPT, Reason.PICTURE_DAMAGED)  # what only the archive lacks
 
 
 class PastJudge:
@@ -38,7 +41,7 @@ class PastJudge:
     async def verdict(self, past: Past) -> VerdictIssued:
         """The simulated verdict of a frame."""
         received_at = datetime.now(UTC)
-        recipe = self._recipes.of(past.frame, past.source.timestamp)
+        recipe = self._recipe(past)
         provenance = Provenance()
         try:
             if past.frame.image is not None:
@@ -48,7 +51,8 @@ class PastJudge:
                     image = await self._picture(past)
                     judgement, provenance = await judgement_of(self._rooms, past.frame, recipe, image, math.inf)
         except FrameRejectedError as error:
-            judgement = rejected(Reason(error.reason), error.detail)
+            lacks = past.kept is not None and error.reason in NOT_HERE
+            judgement = rejected(Reason(error.reason), error.detail, None if lacks else recipe)
         return issue(
             past.frame,
             judgement,
@@ -59,6 +63,11 @@ class PastJudge:
             decided_at=datetime.now(UTC),
             run=self._run,
         )
+
+    def _recipe(self, past: Past) -> Recipe | None:
+        """As it was, and plainly where this run or machine has not what it asks for: the verdict says what judged."""
+        recipe = self._recipes.of(past.frame, past.source.timestamp)
+        return recipe if recipe is None or str(variant_of(recipe)) in self._rooms else plainly(recipe)
 
     async def _picture(self, past: Past) -> bytes:
         if past.kept is None:

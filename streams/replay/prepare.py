@@ -5,14 +5,17 @@ Everything that can be refused is refused here, before the first frame is judged
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from schemas.records import Recipe
+from models.errors import ModelError
+from schemas.records import Precision, Recipe
 from streams.archive.catalogue import where_there
 from streams.archive.log import TopicLog
 from streams.bus.admin import ensure_topics
@@ -21,16 +24,19 @@ from streams.bus.present import present
 from streams.bus.registry_client import codec_for
 from streams.errors import CallerError
 from streams.inspection.engine_room import ServingModel
+from streams.inspection.model_variants import ModelVariant, asked_by
 from streams.inspection.recipes import RecipeBook, default_recipe, variants
 from streams.replay.coverage import readable
 from streams.replay.planning import Range, frames_of, narrowed, range_of
 from streams.replay.recipes_of import AS_OF, GIVEN, MODEL, ReplayRecipes, check_fit, given_recipe
 from streams.replay.selection import Selection
 from streams.replay.topics import replay_topic, spec_of
+from streams.serving import WorkerOptions, load_artifacts, variant_model
 from streams.settings import Settings
 from streams.store import FrameStore
 from streams.topics import RECIPES, VERDICTS, frames_topic
 
+log = logging.getLogger(__name__)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -137,6 +143,30 @@ def ever_in_force(book: RecipeBook, frames: pa.Table) -> list[Recipe]:
     for scope in scopes.to_pylist():
         span = (scope["appended_at_min"], scope["appended_at_max"])
         found += book.ever_in_force(scope["plant"], scope["line"], scope["sku"], *span)
+    return found
+
+
+def asked_beyond(recipes: ReplayRecipes, judging: Sequence[Recipe]) -> list[list[str]]:
+    """What recipes asked for beyond a model, as a run's description keeps it; nothing of other models than the one that
+    judges in their place.
+    """
+    asked = {variant for recipe in judging for variant in asked_by(recipe) if not variant.is_plain}
+    ours = sorted(variant for variant in asked if recipes.override in (None, variant.model_id))
+    return [[v.model_id, v.device, v.precision.value] for v in ours]
+
+
+def also_asked(settings: Settings, info: dict[str, Any]) -> dict[str, ServingModel]:
+    """By name, the models of a run as recipes asked for them, as far as they can be had so on this machine."""
+    asked = [ModelVariant(model, device, Precision(name)) for model, device, name in info.get("variants", ())]
+    if not asked:
+        return {}
+    options, found = WorkerOptions([Path(directory) for directory in info["model_dirs"]]), dict[str, ServingModel]()
+    artifacts = {artifact.model_id: artifact for artifact in load_artifacts(options)}
+    for variant in asked:
+        try:
+            found[str(variant)] = variant_model(artifacts[variant.model_id], variant, options, settings.max_batch)
+        except ModelError as error:
+            log.warning("%s can't be had here, its frames are judged by the model as it can be: %s", variant, error)
     return found
 
 

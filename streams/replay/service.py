@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from schemas.records import VerdictIssued
 from streams.archive.catalogue import where_there
@@ -57,14 +58,22 @@ class Task:
 class ReplayWorker:
     """Works on one run until it is done or `stop` is set."""
 
-    def __init__(self, settings: Settings, task: Task, models: Sequence[ServingModel]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        task: Task,
+        models: Sequence[ServingModel],
+        also: Mapping[str, ServingModel] = MappingProxyType({}),
+    ) -> None:
+        """`also`: by name, models as recipes ask for them, where that is not how `models` were opened."""
         self._settings = settings
         self._task = task
         self._codec = codec_for(settings)
         threads = settings.decode_threads or os.cpu_count() or 1
         self._pool = DecodePool(threads)
         limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, NO_LIMIT_S)
-        self._rooms = {m.model_id: EngineRoom(m, self._pool, limits, Unwatched(), end_process) for m in models}
+        named = {m.model_id: m for m in models} | dict(also)
+        self._rooms = {name: EngineRoom(m, self._pool, limits, Unwatched(), end_process) for name, m in named.items()}
         pictures = Pictures(FrameStore(settings.frame_store_url))
         self._judge = PastJudge(task.run, self._rooms, task.recipes, pictures, 2 * threads)
         self._frames_topic = frames_topic(settings)

@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from schemas.records import Encoding, Outcome, Reason
+from schemas.records import Encoding, Fallback, Outcome, Reason
 from streams.bus.publisher import Publisher
 from streams.bus.registry_client import codec_for
 from streams.chaos.ledger import Results
@@ -80,6 +80,24 @@ async def test_a_damaged_picture_in_a_batch_of_32_costs_only_itself(settings: Se
     outcomes = Counter(v.outcome for v in verdicts(found))
     assert outcomes == {Outcome.OK: 31, Outcome.ERROR: 1}
     assert next(v for v in verdicts(found) if v.outcome is Outcome.ERROR).trigger_seq == 17
+
+
+@pytest.mark.parametrize("action", [Fallback.NG, Fallback.UNSURE])
+async def test_an_unreadable_picture_counts_as_its_recipe_says_and_is_a_dead_letter_and_no_defect(
+    settings: Settings, action: Fallback
+) -> None:
+    broken = [frame(n, image=picture()[:60]) for n in range(3)]
+    await publish(settings, [*broken, frame(3)])
+    async with running_worker(settings, default=recipe(plant="*", line="*", error_action=action)):
+        await until_lag_is_zero(settings)
+    found = await results(settings)
+
+    came = {v.trigger_seq: (v.outcome, v.reason) for v in verdicts(found)}
+    assert came == {**dict.fromkeys(range(3), (Outcome[action], Reason.TRUNCATED)), 3: (Outcome.OK, Reason.SCORE)}
+    assert [letter.reason for log in found.letters.values() for _, letter in log] == [Reason.TRUNCATED] * 3
+    defects: list[bytes] = []
+    await read_all(settings, DEFECTS, lambda partition, offset, value: defects.append(value))
+    assert defects == []
 
 
 async def test_null_and_garbage_values_become_one_dead_letter_each_and_lag_is_zero(settings: Settings) -> None:

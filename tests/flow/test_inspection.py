@@ -275,6 +275,33 @@ async def test_an_unreadable_picture_gives_an_error_verdict_and_a_dead_letter(
     assert line.sender.records("defects") == []
 
 
+@pytest.mark.parametrize(
+    ("action", "outcome"),
+    [(Fallback.NG, Outcome.NG), (Fallback.UNSURE, Outcome.UNSURE), (Fallback.NOT_INSPECTED, Outcome.ERROR)],
+)
+async def test_an_unreadable_picture_gets_the_recipes_action_and_its_redelivery_the_same(
+    make: MakeBench, action: Fallback, outcome: Outcome
+) -> None:
+    book, one = RecipeBook(recipe(error_action=action)), frame(image=b"no picture")
+    line = make(recipes=book)
+    await line.run(one)
+    assert outcomes(line.verdicts) == [(outcome, Reason.UNSUPPORTED_FORMAT)]
+    assert line.sender.topics == ["verdicts", "deadletters"], "no defect, whatever the action"
+    again = make(recipes=book, tail=FakeTail(line.verdicts[0]))
+    await again.run(one)
+    assert again.sender.topics == ["deadletters"]
+
+
+async def test_the_recipes_action_for_unreadable_pictures_holds_for_what_the_engine_cannot_score(
+    make: MakeBench,
+) -> None:
+    line = make(recipes=RecipeBook(recipe(error_action=Fallback.UNSURE)))
+    line.engine.nan_at = {DENT_LEVEL}
+    await line.run(shown(0, OK_LEVEL), shown(1, DENT_LEVEL))
+    assert outcomes(line.verdicts) == [(Outcome.OK, Reason.SCORE), (Outcome.UNSURE, Reason.NON_FINITE)]
+    assert line.sender.records("defects") == []
+
+
 async def test_an_object_that_is_missing_from_the_store_is_the_frames_fault(line: Bench) -> None:
     one = claimed(line, OK_LEVEL)
     for kept in line.store.rglob("*.png"):
@@ -475,8 +502,9 @@ async def test_a_redelivered_frame_keeps_its_verdict_and_only_what_follows_is_se
         (late(recipe(late_action=Fallback.NG), 1.0), []),
         (unqualified("no recipe"), ["defects"]),
         (rejected(Reason.CORRUPT, "damaged"), ["deadletters"]),
+        (rejected(Reason.CORRUPT, "damaged", recipe(error_action=Fallback.NG)), ["deadletters"]),
     ],
-    ids=["ok", "late", "unqualified", "corrupt"],
+    ids=["ok", "late", "unqualified", "corrupt", "corrupt-ng"],
 )
 async def test_what_follows_from_a_known_verdict_is_what_followed_the_first_time(
     make: MakeBench, judgement: Judgement, again: list[str]

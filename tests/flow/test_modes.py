@@ -16,7 +16,7 @@ from streams.inspection.decide import is_collected
 from streams.inspection.pictures import Pictures
 from streams.inspection.recipes import RecipeBook
 from streams.replay.judging import PastJudge
-from streams.replay.past import Past
+from streams.replay.past import Kept, Past
 from streams.replay.recipes_of import AS_OF, ReplayRecipes
 from tests.builders import (
     DENT_LEVEL,
@@ -134,6 +134,36 @@ async def test_a_replay_as_of_then_comes_to_the_same(bench: Bench, mode: Mode) -
     for v, live in zip(again, bench.verdicts, strict=True):
         assert v.scores == pytest.approx(live.scores)
         assert v.simulated
+
+
+@pytest.mark.parametrize("action", [Fallback.NG, Fallback.UNSURE, Fallback.NOT_INSPECTED])
+async def test_a_replay_comes_to_the_same_about_what_cannot_be_read_but_blames_the_archive_for_what_it_lacks(
+    bench: Bench, action: Fallback
+) -> None:
+    put(bench, Mode.ACT, error_action=action)
+    broken = dataclasses.replace(shots()[0], image=b"no picture")
+    missing = dataclasses.replace(shots()[1], image=None, image_ref="ab/missing.png")
+    await bench.run(broken, missing)
+    book = RecipeBook()
+    assert book.add(recipe(error_action=action, effective_at=LONG_AGO), LONG_AGO - timedelta(minutes=1))
+    recipes = ReplayRecipes(AS_OF, book, None, None, None)
+    judge = PastJudge("r1", {"m1": bench.room}, recipes, Pictures(bench.frame_store), 1)
+    again = [await judge.verdict(Past(one, source(n), None)) for n, one in enumerate((broken, missing))]
+    assert [(v.outcome, v.reason) for v in again] == [(v.outcome, v.reason) for v in bench.verdicts]
+    lacking = await judge.verdict(Past(missing, source(1), Kept(None, None)))
+    assert (lacking.outcome, lacking.reason) == (Outcome.ERROR, Reason.PICTURE_NOT_KEPT)
+
+
+async def test_a_part_with_a_view_that_could_not_be_read_is_what_its_recipe_says_and_never_ok(bench: Bench) -> None:
+    for number, action in enumerate((Fallback.NG, Fallback.UNSURE, Fallback.NOT_INSPECTED)):
+        put(bench, Mode.ACT, error_action=action)
+        for view, data in ((1, picture(OK_LEVEL)), (2, b"no picture")):
+            seq = 2 * number + view - 1
+            await bench.accept(frame(seq, image=data, part_id=f"P{number}", view=view, views=2), seq)
+        await bench.inspection.drain()
+    parts, _ = parts_of(bench)
+    assert [p.outcome for p in parts] == [PartOutcome.NG, PartOutcome.UNSURE, PartOutcome.NOT_INSPECTED]
+    assert bench.sender.records("defects") == []
 
 
 async def test_a_part_of_which_one_view_was_only_collected_is_neither_ok_nor_acted_on(bench: Bench) -> None:

@@ -58,6 +58,27 @@ async def room_of(model_dir: Path) -> AsyncIterator[AloneRoom]:
         served.engine.close()
 
 
+async def test_a_model_in_two_precisions_is_two_for_pictures_tried_alone(model_dir: Path) -> None:
+    opened = [
+        serving_model(load_artifact(model_dir), WorkerOptions([], device="torch:cpu", precision=precision), 1)
+        for precision in (Precision.FP32, Precision.BF16)
+    ]
+    alone = Alone([ChildModel("m1", str(model_dir), m.engine.device, m.engine.precision) for m in opened], 30.0)
+    try:
+        for model in opened:
+            scores, provenance, _ = await alone.room(model).score(image(jpeg()))
+            pool = DecodePool(1)
+            among = EngineRoom(model, pool, RoomLimits(1, 0.0, 30.0), Unwatched(), pytest.fail)
+            expected = (await among.score(image(jpeg()), math.inf)).scores
+            pool.close()
+            assert provenance.precision is model.engine.precision
+            np.testing.assert_allclose(scores, expected, atol=1e-5)
+    finally:
+        await alone.close()
+        for model in opened:
+            model.engine.close()
+
+
 async def test_a_picture_alone_gets_the_scores_and_provenance_that_it_gets_among_others(model_dir: Path) -> None:
     async with room_of(model_dir) as room:
         pool = DecodePool(1)

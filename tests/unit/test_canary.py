@@ -79,4 +79,4 @@ def test_a_worker_holds_both_models_as_in_force() -> None:
     assert models_of(made) == ("old", "new")
     assert len(variants(made)) == 2
     wants = wanted(book, released("spare", "new", "old"), at(1))
-    assert [(want.model_id, want.is_in_force) for want in wants] == [("old", True), ("new", True), ("spare", False)]
+    assert [(want.name, want.is_in_force) for want in wants] == [("old", True), ("new", True), ("spare", False)]

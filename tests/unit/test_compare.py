@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,11 +16,11 @@ from schemas.records import Outcome
 from streams.errors import CallerError
 from streams.inspection.decide import ClassRoles, judge
 from streams.replay.comparison import compare, holm
-from streams.replay.decided import Decision, Decisions
+from streams.replay.decided import Decision, Decisions, decisions_of
 from streams.replay.page import answer, comparison_page
 from streams.replay.truth import NO_OK, Truth, Truths, rates
 from streams.replay.whatif import Limits, curve, outcomes, recommended, scored
-from tests.builders import recipe
+from tests.builders import LONG_AGO, recipe
 
 OK, NG, UNSURE = Outcome.OK, Outcome.NG, Outcome.UNSURE
 FACTS = {"plant": "p", "line": "p/l1", "sku": "A", "camera": "c", "view": 1, "station": "s", "day": "2026-01-01"}
@@ -62,6 +63,20 @@ def test_runs_over_different_frames_are_refused_unless_their_common_ones_are_ask
     with pytest.raises(CallerError, match="1 only in a, 2 only in b, 1 in both; compare those alone with --intersect"):
         compare(a, b, Truths("labels", {}))
     assert compare(a, b, Truths("labels", {}), intersect=True).pairs == 1
+
+
+def test_a_picture_that_could_not_be_read_is_no_reject_whatever_its_recipe_makes_of_it() -> None:
+    came = [("NG", "SCORE"), ("NG", "CORRUPT"), ("NG", "LATE"), ("ERROR", "CORRUPT")]
+    table = pa.Table.from_pylist(
+        [
+            {**FACTS, "frame_id": f"f{n}", "attempt": 1, "outcome": outcome, "reason": reason, "label": None,
+             "source_timestamp": LONG_AGO, "scores": "{}", "findings": "[]"}
+            for n, (outcome, reason) in enumerate(came)
+        ]
+    )  # fmt: skip
+    found = decisions_of("a", table, {})
+    assert [d.outcome for d in found.by_frame.values()] == [NG, Outcome.ERROR, Outcome.ERROR]
+    assert found.left_out == {"LATE": 1}
 
 
 def test_rates_weight_every_part_by_the_inverse_of_its_probability() -> None:

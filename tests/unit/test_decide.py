@@ -27,6 +27,7 @@ from streams.inspection.decide import (
     unqualified,
     verdict_id,
 )
+from streams.inspection.fallback import is_fallback, is_unreadable
 from tests.builders import CODEC, LONG_AGO, ROLES, frame, recipe, source, verdict
 
 BINARY = {"scratch": 0.5, "dent": 0.75}  # exact in binary, so that "at the threshold" means it
@@ -169,6 +170,41 @@ def test_a_late_frame_gets_the_recipes_action_and_is_never_ok_a_defect_or_a_dead
 
 def test_a_late_frame_without_recipe_counts_as_not_inspected() -> None:
     assert late(None, 1.0).outcome is Outcome.ERROR
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome"),
+    [
+        (Fallback.NG, Outcome.NG),
+        (Fallback.UNSURE, Outcome.UNSURE),
+        (Fallback.NOT_INSPECTED, Outcome.ERROR),
+        (Fallback.UNKNOWN, Outcome.ERROR),
+    ],
+)
+@pytest.mark.parametrize("reason", [Reason.CORRUPT, Reason.IMAGE_UNAVAILABLE, Reason.ENGINE_FAILED])
+def test_an_unreadable_frame_gets_the_recipes_action_keeps_its_reason_and_is_a_dead_letter_and_no_defect(
+    reason: Reason, action: Fallback, outcome: Outcome
+) -> None:
+    judged = rejected(reason, "damaged", recipe(error_action=action))
+    assert (judged.outcome, judged.reason, judged.detail) == (outcome, reason, "damaged")
+    assert (judged.is_defect, judged.is_unreadable) == (False, True)
+
+
+def test_scores_that_are_no_numbers_get_the_recipes_action_for_unreadable_frames_too() -> None:
+    judged = judge([math.nan, 0.9, 0.0], ROLES, recipe(error_action=Fallback.NG))
+    assert (judged.outcome, judged.reason, judged.findings) == (Outcome.NG, Reason.NON_FINITE, ())
+    assert (judged.is_defect, judged.is_unreadable) == (False, True)
+
+
+def test_an_unreadable_frame_without_recipe_or_of_one_that_only_collects_counts_as_not_inspected() -> None:
+    for by in (None, recipe(mode=Mode.COLLECT, error_action=Fallback.NG)):
+        assert rejected(Reason.CORRUPT, "damaged", by).outcome is Outcome.ERROR
+
+
+def test_a_fallback_is_known_by_its_reason_alone() -> None:
+    inspected = {reason for reason in Reason if not is_fallback(reason)}
+    assert inspected == {Reason.SCORE, Reason.UNQUALIFIED}
+    assert {reason for reason in Reason if is_fallback(reason) and not is_unreadable(reason)} == {Reason.LATE}
 
 
 def test_what_a_person_must_look_at_is_a_defect_and_what_could_not_be_read_a_dead_letter() -> None:

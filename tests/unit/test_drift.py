@@ -183,7 +183,15 @@ def test_old_pictures_that_come_again_are_noticed_unless_their_label_says_that_i
 
 @pytest.mark.parametrize(
     "changes",
-    [{"simulated": True}, {"run": "trial-7"}, {"attempt": 2}, {"outcome": Outcome.ERROR}, {"camera": "a/b"}],
+    [
+        {"simulated": True},
+        {"run": "trial-7"},
+        {"attempt": 2},
+        {"outcome": Outcome.ERROR, "reason": Reason.CORRUPT},
+        {"outcome": Outcome.NG, "reason": Reason.CORRUPT},
+        {"outcome": Outcome.NG, "reason": Reason.LATE},
+        {"camera": "a/b"},
+    ],
 )
 def test_what_tells_nothing_of_a_camera_raises_nothing(changes: dict[str, Any], rng: np.random.Generator) -> None:
     watch, first = taught(rng)

@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from schemas.records import Canary, Outcome, Reason, Recipe, VerdictIssued
+from schemas.records import Canary, Outcome, Reason, Recipe
 from streams.downstream.guard.guarding import ALPHA, Breach, Guard, Tally, breach, is_look
 from streams.recipes.history import History, Scope
 from tests.builders import LONG_AGO, recipe
@@ -67,14 +67,9 @@ def test_a_canary_that_rejects_far_more_is_taken_back_at_the_first_look_that_sho
 
 
 @pytest.mark.parametrize(
-    ("pattern", "measure"),
-    [
-        ([Outcome.UNSURE] + [Outcome.OK] * 4, "unsure"),
-        ([Outcome.ERROR] + [Outcome.OK] * 4, "unjudged"),
-        ([Outcome.OK], "only rejected"),
-    ],
+    ("pattern", "measure"), [([Outcome.UNSURE] + [Outcome.OK] * 4, "unsure"), ([Outcome.OK], "only rejected")]
 )
-def test_frames_that_are_unsure_or_not_judged_count_too_and_a_model_that_rejects_nothing_any_more(
+def test_frames_that_are_unsure_count_too_and_a_model_that_rejects_nothing_any_more(
     pattern: list[Outcome], measure: str
 ) -> None:
     guard = Guard(history(recipe(version=1, model_id="old", canary=CANARY, effective_at=at(0))))
@@ -82,6 +77,15 @@ def test_frames_that_are_unsure_or_not_judged_count_too_and_a_model_that_rejects
     found = first(guard, both)
     assert found is not None
     assert found[1].measure == measure
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NG, Outcome.UNSURE, Outcome.ERROR])
+def test_frames_that_could_not_be_read_are_not_judged_whatever_their_recipe_makes_of_them(outcome: Outcome) -> None:
+    guard = Guard(history(recipe(version=1, model_id="old", canary=CANARY, effective_at=at(0))))
+    unread = [replace(v, reason=Reason.ENGINE_FAILED) for v in verdicts("new", 1, 1, [outcome], 400)]
+    found = first(guard, mixed(verdicts("old", 1, 1, ONE_IN_TWENTY, 400), unread))
+    assert found is not None
+    assert (found[1].measure, found[1].count) == ("unjudged", found[1].frames)
 
 
 def test_half_the_rejects_are_no_reason() -> None:
@@ -108,8 +112,9 @@ def test_what_was_not_judged_by_the_recipe_in_force_says_nothing() -> None:
     for changes in ({"simulated": True}, {"recipe_version": 7}):
         strangers = [replace(v, **changes) for v in verdicts("new", 1, 1, [Outcome.NG], 400)]
         assert first(guard, strangers) is None
-    late: list[VerdictIssued] = [replace(v, reason=Reason.LATE) for v in verdicts("new", 1, 1, [Outcome.ERROR], 400)]
-    assert first(guard, late) is None
+    for outcome in (Outcome.ERROR, Outcome.NG):
+        late = [replace(v, reason=Reason.LATE) for v in verdicts("new", 1, 1, [outcome], 400)]
+        assert first(guard, late) is None
 
 
 def test_a_change_of_limits_alone_is_no_new_model_and_without_enough_to_compare_nobody_is_taken_back() -> None:

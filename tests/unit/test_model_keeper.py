@@ -13,9 +13,10 @@ import pytest
 
 from models.errors import ModelError
 from models.preprocess import EncodedImage
-from schemas.records import Encoding
+from schemas.records import Encoding, Precision
 from streams.inspection.decode_pool import DecodePool
 from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel, Unwatched
+from streams.inspection.model_variants import ModelVariant
 from streams.inspection.recipes import NOTICE, RecipeBook
 from streams.model_keeper import ModelKeeper, Sources
 from streams.registry.book import Release
@@ -36,18 +37,17 @@ class Store:
         self.may_open = threading.Event()
         self.may_open.set()
 
-    def open(self, release: Release) -> ServingModel:
+    def open(self, variant: ModelVariant, release: Release | None) -> ServingModel:
         assert self.may_open.wait(30)
-        model_id = release.first.model_id
-        if model_id in self.broken:
+        if (name := str(variant)) in self.broken:
             raise ModelError("its golden vectors differ")
-        self.opened.append(model_id)
-        self.engines[model_id] = FakeEngine()
-        return serving_model(self.engines[model_id], model_id)
+        self.opened.append(name)
+        self.engines[name] = FakeEngine()
+        return serving_model(self.engines[name], variant.model_id)
 
-    def open_beside(self, release: Release) -> ServingModel:
-        self.beside.append(release.first.model_id)
-        return self.open(release)
+    def open_beside(self, variant: ModelVariant, release: Release | None) -> ServingModel:
+        self.beside.append(str(variant))
+        return self.open(variant, release)
 
 
 class Worker:
@@ -58,16 +58,16 @@ class Worker:
         self.told: list[tuple[str, str | None, int]] = []
         self.forgotten: list[str] = []
         self.pool = DecodePool(1)
-        self.rooms = {"own": self.room(serving_model(FakeEngine(), "own"))}
+        self.rooms = {"own": self.room("own", serving_model(FakeEngine(), "own"))}
         sources = Sources(
-            lambda release: SIZE, self.store.open, self.store.open_beside, lambda release: Path("nowhere")
+            lambda *_: SIZE, self.store.open, self.store.open_beside, lambda *_: Path("nowhere"), frozenset({"own"})
         )
         self.keeper = ModelKeeper(
             *(self.rooms, self.room, self.recipes, sources, max_bytes),
             *(lambda *state: self.told.append(state), self.forgotten.append),
         )
 
-    def room(self, model: ServingModel, directory: Path = Path()) -> EngineRoom:
+    def room(self, name: str, model: ServingModel, directory: Path = Path()) -> EngineRoom:
         return EngineRoom(model, self.pool, RoomLimits(8, 0.001, 5.0), Unwatched(), pytest.fail)
 
     def release(self, *model_ids: str, **changes: Any) -> None:
@@ -75,9 +75,9 @@ class Worker:
             record = dataclasses.replace(one(model_id, f"{len(model_id):02}" + "ab" * 31), **changes)
             self.keeper.take(record, datetime.now(UTC))
 
-    def put_in_force(self, model_id: str, version: int, line: str = "l1") -> None:
+    def put_in_force(self, model_id: str, version: int, line: str = "l1", **changes: Any) -> None:
         since = datetime.now(UTC) - timedelta(seconds=1)
-        made = recipe(line=line, version=version, model_id=model_id, effective_at=since)
+        made = recipe(line=line, version=version, model_id=model_id, effective_at=since, **changes)
         assert self.recipes.add(made, since - NOTICE)
         self.keeper.look()
 
@@ -192,3 +192,50 @@ async def test_an_alarm_ends_when_nobody_wants_the_model_any_more_and_outlives_a
     await again.settle()
     assert sorted(again.told) == [("gone", None, 0), ("m1", None, 0)]
     assert "m1" in again.rooms
+
+
+async def test_a_model_that_two_recipes_ask_for_in_two_precisions_has_two_rooms_and_both_count_as_memory() -> None:
+    worker = Worker(max_bytes=2 * SIZE)
+    worker.release("m1", "mod2")
+    worker.put_in_force("m1", 1)
+    worker.put_in_force("m1", 1, line="l2", precision=Precision.INT8)
+    await worker.keeper.ready()
+    await worker.settle()
+    assert worker.rooms.keys() == {"own", "m1", "m1 as INT8"}, "and no memory for mod2"
+    assert worker.rooms["m1"] is not worker.rooms["m1 as INT8"]
+
+
+async def test_a_precision_that_cannot_be_had_fails_alone_and_ends_with_the_recipe_that_asked_for_it() -> None:
+    worker = Worker()
+    worker.store.broken = {"m1 as INT8"}
+    worker.release("m1")
+    worker.put_in_force("m1", 1)
+    worker.put_in_force("m1", 1, line="l2", precision=Precision.INT8)
+    await worker.keeper.ready()
+    await worker.settle()
+    assert worker.rooms.keys() == {"own", "m1"}
+    assert worker.told == [("m1 as INT8", "ModelError: its golden vectors differ", 1)]
+    worker.put_in_force("m1", 2, line="l2")
+    await worker.settle()
+    assert worker.told[1:] == [("m1 as INT8", None, 0)]
+
+
+async def test_what_was_in_force_stays_for_frames_that_wait_as_long_as_nothing_needs_its_memory() -> None:
+    worker = Worker(max_bytes=2 * SIZE)
+    worker.release("m1")
+    worker.put_in_force("m1", 1, precision=Precision.FP32)
+    await worker.settle()
+    worker.put_in_force("m1", 2, precision=Precision.BF16)
+    await worker.settle()
+    assert worker.rooms.keys() == {"own", "m1 as FP32", "m1 as BF16"}
+    worker.put_in_force("m1", 1, line="l2", precision=Precision.INT8)
+    await worker.settle()
+    assert worker.rooms.keys() == {"own", "m1 as BF16", "m1 as INT8"}
+
+
+async def test_a_recipes_wish_wins_over_how_the_worker_opened_a_model_of_its_own() -> None:
+    worker = Worker()
+    worker.put_in_force("own", 1, device="torch:cpu", precision=Precision.BF16)
+    await worker.keeper.ready()
+    assert worker.store.opened == ["own as BF16 on torch:cpu"]
+    assert worker.rooms.keys() == {"own", "own as BF16 on torch:cpu"}

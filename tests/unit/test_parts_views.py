@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.records import Mode, Outcome, PartOutcome, PartReason, Reason
+from schemas.records import Fallback, Mode, Outcome, PartOutcome, PartReason, Reason
 from streams.downstream.parts.views import View, judged, labels, mode
-from streams.inspection.decide import Judgement, judge
+from streams.inspection.decide import Judgement, judge, rejected
 from tests.builders import ROLES, recipe
 from tests.parts import COLLECTED, ERROR, LATE, NG, OK, UNSURE, view
 
 NOT_INSPECTED = PartOutcome.NOT_INSPECTED
 LATE_NG = Judgement(Outcome.NG, Reason.LATE)
 LATE_UNSURE = Judgement(Outcome.UNSURE, Reason.LATE)
+CORRUPT_NG = rejected(Reason.CORRUPT, "", recipe(error_action=Fallback.NG))
+CORRUPT_UNSURE = rejected(Reason.CORRUPT, "", recipe(error_action=Fallback.UNSURE))
 LATE_OK = Judgement(Outcome.OK, Reason.LATE)  # nobody issues that
 
 
@@ -36,6 +38,8 @@ def views(*judgements: Judgement | None) -> dict[int, View]:
         ((OK, ERROR, UNSURE), NOT_INSPECTED, PartReason.ERROR_VIEW, "view 2 not inspected: CORRUPT"),
         ((OK, LATE_NG), PartOutcome.NG, PartReason.VIEWS, "view 2 NG"),
         ((OK, LATE_UNSURE), PartOutcome.UNSURE, PartReason.VIEWS, ""),
+        ((OK, CORRUPT_NG), PartOutcome.NG, PartReason.VIEWS, "view 2 NG"),
+        ((OK, CORRUPT_UNSURE), PartOutcome.UNSURE, PartReason.VIEWS, ""),
         ((OK, LATE_OK), NOT_INSPECTED, PartReason.LATE_VIEW, "view 2 late"),
         ((COLLECTED, COLLECTED), NOT_INSPECTED, PartReason.VIEWS, "views 1 and 2 only collected"),
         ((COLLECTED, OK, UNSURE), NOT_INSPECTED, PartReason.VIEWS, "view 1 only collected"),

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from schemas.records import Outcome, Precision, Reason
+from schemas.records import Fallback, Outcome, Precision, Reason
 from streams.archive.rebuild import GOOD, Answer, judged_again, rejected_again
 from streams.inspection.decide import Provenance, judge, rejected
 from tests.builders import ROLES, frame, recipe, verdict
@@ -57,5 +57,13 @@ def test_another_outcome_label_preprocessing_or_set_of_classes_is_different_howe
 def test_a_picture_that_was_refused_must_be_refused_for_the_same_reason() -> None:
     was = verdict(frame(2), rejected(Reason.CORRUPT, "no picture"))
     assert was.outcome is Outcome.ERROR
-    assert rejected_again(was, Reason.CORRUPT).answer is Answer.SAME
-    assert rejected_again(was, Reason.TOO_LARGE).answer is Answer.DIFFERENT
+    assert rejected_again(was, rejected(Reason.CORRUPT, "")).answer is Answer.SAME
+    assert rejected_again(was, rejected(Reason.TOO_LARGE, "")).answer is Answer.DIFFERENT
+
+
+def test_a_picture_that_was_refused_must_count_as_what_its_recipe_said() -> None:
+    by = recipe(error_action=Fallback.NG)
+    was = verdict(frame(2), rejected(Reason.CORRUPT, "no picture", by))
+    again = rejected_again(was, rejected(Reason.CORRUPT, "no picture", by))
+    assert (again.answer, again.was, again.came) == (Answer.SAME, "NG", "NG")
+    assert rejected_again(was, rejected(Reason.CORRUPT, "no picture", recipe())).answer is Answer.DIFFERENT

@@ -38,6 +38,7 @@ def test_facts_are_the_models_defects_and_limits_as_the_whole_model_has_them(rel
     assert facts.defects == {item.name for item in whole.classes if item.role == "defect"}
     limits = {item.name: item.threshold for item in whole.classes} | {"*": whole.any_defect_threshold}
     assert facts.thresholds == {name: limit for name, limit in limits.items() if limit is not None}
+    assert facts.precisions == tuple(whole.tolerance)
     assert (facts.model_id, facts.classes, facts.unsure_band) == ("m1", TINY_CLASSES, whole.unsure_band)
 
 

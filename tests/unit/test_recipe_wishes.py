@@ -101,7 +101,7 @@ def test_a_recipe_that_takes_no_effect_still_uses_up_its_version() -> None:
         (Wish(mode=Mode.ACT), {"seconds": 5.9}, r"in force 6 s from now at the earliest"),
         (Wish(mode=Mode.ACT), {"reason": " "}, r"needs a reason: give --why"),
         (Wish(mode=Mode.ACT), {"reason": "x" * 1025}, r"reason has more than 1024 characters"),
-        (Wish(device="x" * 1025), {}, r"device has more than 1024 characters"),
+        (Wish(device="x" * 1025), {}, r"unknown device 'x{40,80}; expected auto, "),
     ],
 )
 def test_what_no_worker_could_obey_is_refused(wish: Wish, changes: dict[str, Any], says: str) -> None:
@@ -248,3 +248,34 @@ def test_what_a_wish_needs_to_know_of_models() -> None:
     assert models_needed(before, SCOPE, Wish(model_id="m3")) == ("m3",)
     with pytest.raises(CallerError, match="has no recipe yet: name its model with --model"):
         models_needed(History(), SCOPE, Wish(shadow_model_id="m3"))
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        (Wish(precision=Precision.INT8), "m1 can't be had as INT8, only as FP32, BF16: `lineside quantise` makes"),
+        (Wish(device="openvino:GPU"), "unknown device 'openvino:GPU'; expected auto, openvino:CPU, torch:cpu"),
+        (Wish(device="openvino:CPU", precision=Precision.FP16, model_id="m2"), "openvino:CPU has no FP16, only FP32"),
+        (Wish(shadow_model_id="m3", precision=Precision.BF16), "m3 can't be had as BF16, only as FP32"),
+        (Wish(canary=CanaryWish("m3", 0.1), precision=Precision.BF16, other_classes=True), "m3 can't be had as BF16"),
+    ],
+)  # fmt: skip
+def test_a_device_and_precision_that_no_machine_can_have_for_a_model_are_refused(wish: Wish, sentence: str) -> None:
+    every = (Precision.FP32, Precision.BF16, Precision.FP16)
+    models = {
+        "m1": replace(OLD, precisions=(Precision.FP32, Precision.BF16)),
+        "m2": replace(NEW, precisions=every),
+        "m3": WIDER,
+    }
+    with pytest.raises(CallerError, match=re.escape(sentence)):
+        recipe_of(with_one(), SCOPE, wish, signed(), models, NOW)
+
+
+def test_a_device_and_precision_that_a_machine_may_have_are_asked_for_and_left_open_again() -> None:
+    models = MODELS | {"m1": replace(OLD, precisions=(Precision.FP32, Precision.BF16))}
+    asked = Wish(device="torch:cuda", precision=Precision.BF16)
+    made = recipe_of(with_one(), SCOPE, asked, signed(), models, NOW)
+    assert (made.device, made.precision) == ("torch:cuda", Precision.BF16)
+    history = with_one(device="torch:cuda", precision=Precision.BF16)
+    left = recipe_of(history, SCOPE, Wish(device="auto", precision=Precision.UNKNOWN), signed(), models, NOW)
+    assert (left.device, left.precision) == ("auto", Precision.UNKNOWN)

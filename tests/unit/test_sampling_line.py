@@ -67,7 +67,14 @@ def test_every_pass_is_audited_where_the_budget_has_room_and_each_with_certainty
 
 
 @pytest.mark.parametrize(
-    "changes", [{"simulated": True}, {"run": "replay-1"}, {"reason": Reason.LATE}, {"outcome": Outcome.ERROR}]
+    "changes",
+    [
+        {"simulated": True},
+        {"run": "replay-1"},
+        {"reason": Reason.LATE},
+        {"outcome": Outcome.ERROR, "reason": Reason.CORRUPT},
+        {"outcome": Outcome.NG, "reason": Reason.CORRUPT},
+    ],
 )
 def test_replays_and_late_or_unreadable_frames_are_no_samples(changes: dict[str, Any]) -> None:
     base = passed(1) if "outcome" not in changes else judged(1)

@@ -9,8 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from schemas.records import Outcome, ReworkFinding, ReworkOutcome, ShadowCompared
+from schemas.records import Outcome, Reason, ReworkFinding, ReworkOutcome, ShadowCompared
+from streams.downstream.shadow.comparing import is_compared
 from streams.downstream.shadow.evidence import Evidence, Split, evidence, lacking
+from streams.inspection.decide import LIVE
 from tests.contracts.samples import AT, OUTCOME, VERDICT
 
 OK, NG, UNSURE, ERROR = Outcome.OK, Outcome.NG, Outcome.UNSURE, Outcome.ERROR
@@ -71,6 +73,27 @@ def test_pairs_of_other_shadows_say_nothing_of_this_one() -> None:
     assert of(pairs(9, OK, NG, model_id="another")).pairs == 0
 
 
+def test_what_could_not_be_read_is_known_by_its_reason_whatever_the_recipe_makes_of_it() -> None:
+    found = of(pairs(300, OK, OK), pairs(2, NG, NG, reason=Reason.ENGINE_FAILED), pairs(1, NG, NG))
+    assert found.unread == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({}, True),
+        ({"outcome": UNSURE, "reason": Reason.UNQUALIFIED}, True),
+        ({"outcome": ERROR, "reason": Reason.UNQUALIFIED}, False),
+        ({"outcome": NG, "reason": Reason.CORRUPT}, False),
+        ({"outcome": ERROR, "reason": Reason.CORRUPT}, False),
+        ({"outcome": UNSURE, "reason": Reason.LATE}, False),
+        ({"simulated": True}, False),
+    ],
+)
+def test_the_shadow_is_asked_about_what_was_looked_at_alone(changes: dict[str, Any], asked: bool) -> None:
+    assert is_compared(replace(VERDICT, **{"run": LIVE, "simulated": False, **changes})) is asked
+
+
 @pytest.mark.parametrize(
     ("groups", "sentence"),
     [
@@ -78,7 +101,10 @@ def test_pairs_of_other_shadows_say_nothing_of_this_one() -> None:
         ([pairs(300, OK, OK), pairs(1, NG, OK, "dent")], "it alone passes 1 bad parts, what is in force alone 0"),
         ([pairs(300, OK, OK), pairs(1, NG, OK)], "1 frames that were rejected would pass, and nobody has decided"),
         ([pairs(300, OK, OK), pairs(4, OK, NG)], "it rejects 4 of 304 frames that passed and that nobody found bad"),
-        ([pairs(300, OK, OK), pairs(1, OK, ERROR)], "it could not read or decide about 1 frames"),
+        (
+            [pairs(300, OK, OK), pairs(1, OK, ERROR, reason=Reason.CORRUPT)],
+            "it could not read or decide about 1 frames",
+        ),
     ],
 )
 def test_what_is_not_enough_is_said_in_a_sentence(groups: list[list[ShadowCompared]], sentence: str) -> None:

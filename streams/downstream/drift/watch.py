@@ -30,7 +30,8 @@ from streams.downstream.drift.figures import PICTURE, limits_of
 from streams.downstream.drift.product import EVIDENCE, Learned, Moved, Product
 from streams.downstream.drift.stuck import RUNNING, Stuck
 from streams.downstream.sampling.strategies import is_judged, one_line
-from streams.inspection.decide import LIVE, is_collected
+from streams.inspection.decide import LIVE
+from streams.inspection.fallback import is_fallback
 from streams.inspection.limits import DETAIL_MAX_CHARS
 from streams.inspection.recipes import RecipeBook
 
@@ -144,8 +145,7 @@ class Watch:
 
     def _scope(self, verdict: VerdictIssued) -> Scope | None:
         """Whose frame it is; None for one that tells nothing of a camera."""
-        is_unseen = verdict.outcome is Outcome.ERROR and not is_collected(verdict)
-        if verdict.simulated or verdict.run != LIVE or verdict.attempt > 1 or is_unseen:
+        if verdict.simulated or verdict.run != LIVE or verdict.attempt > 1 or is_fallback(verdict.reason):
             return None
         try:
             return Scope(Camera.of(verdict), verdict.sku)

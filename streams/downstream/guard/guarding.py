@@ -15,6 +15,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from schemas.records import Outcome, Reason, Recipe, VerdictIssued
+from streams.inspection.fallback import is_unreadable
 from streams.recipes.history import History, Scope, scope_of
 
 ALPHA = 0.01
@@ -34,11 +35,12 @@ class Tally:
     unsure: int = 0
     unjudged: int = 0
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, verdict: VerdictIssued) -> None:
         self.frames += 1
-        self.rejected += outcome is Outcome.NG
-        self.unsure += outcome is Outcome.UNSURE
-        self.unjudged += outcome is Outcome.ERROR
+        is_judged = not is_unreadable(verdict.reason)
+        self.unjudged += not is_judged
+        self.rejected += is_judged and verdict.outcome is Outcome.NG
+        self.unsure += is_judged and verdict.outcome is Outcome.UNSURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Guard:
         if recipe is None or recipe.version != verdict.recipe_version:
             return None
         tallies = self._tallies[scope_of(recipe), recipe.version]
-        tallies[model_id].add(verdict.outcome)
+        tallies[model_id].add(verdict)
         return self._looked(recipe, model_id) if is_look(tallies[model_id].frames) else None
 
     def _looked(self, recipe: Recipe, model_id: str) -> Breach | None:

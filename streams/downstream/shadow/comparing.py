@@ -10,8 +10,9 @@ import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
 
-from schemas.records import FrameCaptured, Outcome, Reason, Recipe, ShadowCompared, VerdictIssued
-from streams.inspection.decide import LIVE, Judgement, Provenance, Source, issue
+from schemas.records import FrameCaptured, Recipe, ShadowCompared, VerdictIssued
+from streams.inspection.decide import LIVE, Judgement, Provenance, Source, is_collected, issue
+from streams.inspection.fallback import is_fallback
 from streams.inspection.recipes import RecipeBook
 
 RUN = "shadow:"  # what the run of a shadow's verdict begins with, before the model's id
@@ -19,7 +20,7 @@ RUN = "shadow:"  # what the run of a shadow's verdict begins with, before the mo
 
 def is_compared(verdict: VerdictIssued) -> bool:
     """Whether there is something to compare: a live verdict about a picture that was looked at."""
-    was_seen = verdict.outcome is not Outcome.ERROR and verdict.reason is not Reason.LATE
+    was_seen = not is_fallback(verdict.reason) and not is_collected(verdict)
     return verdict.run == LIVE and not verdict.simulated and was_seen
 
 

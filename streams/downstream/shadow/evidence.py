@@ -15,6 +15,7 @@ from uuid import UUID
 from models.measures import mcnemar
 from schemas.records import Outcome, ReworkOutcome, ShadowCompared, VerdictIssued
 from streams.downstream.sampling.estimates import is_bad
+from streams.inspection.fallback import is_unreadable
 
 LEAST_PAIRS = 300
 MOST_MORE_REJECTS = 0.01  # share of the pairs that the shadow alone may reject, as far as nobody has found them bad
@@ -84,13 +85,14 @@ def evidence(
 ) -> Evidence:
     """Of all pairs of one shadow. `decisions`: people's, by live verdict_id; `good`: labels of good parts."""
     matrix, known = Counter[tuple[Outcome, Outcome]](), 0
-    wrong, beside, freed, more = Counter[tuple[str, bool]](), dict[str, None](), list[UUID](), 0
+    wrong, beside, freed, more, unread = Counter[tuple[str, bool]](), dict[str, None](), list[UUID](), 0, 0
     for pair in pairs:
         live, shadow = pair.live, pair.shadow
         if shadow.model_id != model_id:
             continue
         matrix[live.outcome, shadow.outcome] += 1
         beside[live.model_id or "none"] = None
+        unread += is_unreadable(shadow.reason)
         bad = truth_of(live, decisions, good)
         known += bad is not None
         passes = [verdict.outcome is Outcome.OK for verdict in (live, shadow)]
@@ -111,7 +113,7 @@ def evidence(
         escapes=Split(wrong["escape", False], wrong["escape", True]),
         overkills=Split(wrong["overkill", False], wrong["overkill", True]),
         freed=len(freed),
-        unread=sum(count for (_, shadow), count in matrix.items() if shadow is Outcome.ERROR),
+        unread=unread,
         more_rejected=more,
         examples=tuple(freed[:20]),
     )

@@ -37,6 +37,7 @@ from streams.inspection.decide import Provenance, rejected
 from streams.inspection.decode_pool import DecodePool, ExpiredError
 from streams.inspection.engine_room import EngineRoom, RoomLimits, ServingModel, Unwatched
 from streams.inspection.inspector import judgement_of
+from streams.inspection.model_variants import shadow_of
 from streams.inspection.pictures import Pictures
 from streams.inspection.recipes import RecipeBook
 from streams.inspection.residents import named
@@ -82,9 +83,9 @@ class ShadowService:
         self._limits = RoomLimits(settings.max_batch, settings.linger_ms / 1000, settings.infer_timeout_s)
         self._turns: dict[str, Turns] = {}
         self._keeper = ModelKeeper(
-            *(self._rooms, lambda model, _: self._room(model), self._recipes, sources, settings.models_max_bytes),
-            on_state=lambda model_id, why, tries: None,  # the log has it
-            wants=partial(named, models_of=lambda r: (r.shadow_model_id,) if r.shadow_model_id else ()),
+            *(self._rooms, lambda name, model, _: self._room(model), self._recipes, sources, settings.models_max_bytes),
+            on_state=lambda name, why, tries: None,  # the log has it
+            wants=partial(named, asked=shadow_of),
         )
         self._control = [
             ControlReader(settings, codec, RECIPES, self._take_recipe),
@@ -201,10 +202,10 @@ class ShadowService:
         """None for what is shed."""
         live, received_at = received.record, datetime.now(UTC)
         asked = shadowed_by(live, self._recipes)
-        if frame is None or frame.frame_id != live.frame_id or asked is None or asked.shadow_model_id is None:
+        if frame is None or frame.frame_id != live.frame_id or asked is None:
             self.shed[Shed.GONE] += 1
             return None
-        if (room := self._rooms.get(asked.shadow_model_id)) is None:
+        if (room := self._rooms.get(str(*shadow_of(asked)))) is None:
             self.shed[Shed.NOT_LOADED] += 1
             return None
         recipe = shadow_recipe(asked, dict(room.model.thresholds), room.model.unsure_band)
@@ -213,7 +214,7 @@ class ShadowService:
             expires_at = time.monotonic() + self._max_behind_s
             said, provenance = await judgement_of(self._rooms, frame, recipe, image, expires_at)
         except FrameRejectedError as error:
-            said, provenance = rejected(Reason(error.reason), error.detail), Provenance()
+            said, provenance = rejected(Reason(error.reason), error.detail, recipe), Provenance()
         except ExpiredError:
             self.shed[Shed.BEHIND] += 1
             return None
