@@ -18,9 +18,10 @@ from models import labelled_set, training_state
 from models.artifact import Artifact, load_artifact, save_artifact
 from models.dataset import Example
 from models.fit import FitSpec
+from models.keeping import Keeping
 from models.preprocess import Preprocessing
 from models.resnet import attends, input_side
-from models.train import Keeping, Progress, TrainSpec, check_spec, train
+from models.train import Progress, TrainSpec, check_spec, train
 from models.weights import read_tensors
 from streams.commands.examples import training_examples
 from streams.commands.sources import SourceKind, SourceRequest
