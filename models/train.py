@@ -237,6 +237,7 @@ def _finished(
             "validation": evaluate(scores, validation.truths(classifier.head), classes, threshold).to_json(),
             "pictures": {name: len(pictures.labels) for name, pictures in data.items()},
             "fit_s": round(fit_s, 1),
+            "precision": trained.precision.name,
             "seed": spec.seed,
             "loss_by_epoch": [round(loss, 5) for loss in trained.curve[0]],
             "validation_auroc_by_epoch": [round(value, 5) for value in trained.curve[1]],

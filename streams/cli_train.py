@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli_options import Data, Folder, Json, Labels, Source
+from streams.cli_options import Data, Folder, Json, Labels, Source, parse_precision
 from streams.commands.options import ensure_data_dir, with_settings
 from streams.commands.sources import SourceKind, SourceRequest
 from streams.errors import CallerError
@@ -32,6 +32,13 @@ class BalanceName(StrEnum):
     NONE = "none"
     OVERSAMPLE = "oversample"
     WEIGH = "weigh"
+
+
+class TrainPrecision(StrEnum):
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
 
 
 @app.command()
@@ -109,6 +116,13 @@ def train(
     budget: Annotated[
         float | None, typer.Option(min=0.01, help="Minutes that fitting may take; the schedule fits.")
     ] = None,
+    precision: Annotated[
+        TrainPrecision,
+        typer.Option(
+            help="Of the forward pass; weights stay float32. auto: bf16 where the CPU multiplies it itself, else fp32; "
+            "fp16 is many times slower on a CPU that can't."
+        ),
+    ] = TrainPrecision.AUTO,
     seed: Annotated[int | None, typer.Option(help="Same seed, same weights, unless --budget cuts it short.")] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew, also where a training was ended half-way.")
@@ -156,6 +170,7 @@ def train(
         "freeze_norm": freeze_norm or None,
         "patience": patience,
         "budget_s": None if budget is None else 60 * budget,
+        "precision": parse_precision(precision.value),
         "seed": seed,
     }
     given = {name: value for name, value in changes.items() if value is not None}
