@@ -72,7 +72,11 @@ def train(
         typer.Option(help="Look here alone, by shares of the picture: NAME=LEFT,TOP,WIDTH,HEIGHT. May be repeated."),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Weights to begin with: a model's directory, or a safetensors file.")
+        str | None,
+        typer.Option(
+            help="Weights to begin with: a model's directory, a safetensors file, a .pth of torchvision's ImageNet "
+            "weights, or the word imagenet: the newest of those, fetched once."
+        ),
     ] = None,
     practice: Annotated[
         int | None, typer.Option(min=0, help="Pictures with made-up defects, shown first; to a ViT none by default.")
@@ -132,10 +136,10 @@ def train(
     """Train a model on labelled pictures and show its held-out figures. Minutes on two cores.
 
     A training that was ended, by Ctrl-C or a power cut, goes on where it was when the same command is given again, and
-    comes to the same weights. Weights are never downloaded.
+    comes to the same weights. Nothing is fetched from elsewhere but what `--start imagenet` asks for, and that once.
 
     Examples: `lineside train --source folder --folder labelled --out models/flange-40`,
-    `lineside train --data flanges-1`,
+    `lineside train --data flanges-1`, `lineside train --data flanges-1 --size 224x224 --start imagenet`,
     `lineside train --data flanges-1 --arch resnet34 --size 224x224 --epochs 30 --balance oversample --average 0.999`,
     `lineside train --data castings-3 --tile 512 --size 224x224 --region "sealing face=0.1,0.2,0.8,0.3"`,
     `lineside train --data flanges-1 --multi-label`.
