@@ -20,13 +20,15 @@ from torch.optim.swa_utils import AveragedModel
 
 from models.augment import Symmetry, augmented, blended
 from models.dataset import Pictures
-from models.errors import DatasetError, TrainingFailedError
+from models.errors import DatasetError
 from models.families import family_of, head_of, trunk_of
 from models.losses import loss_of
+from models.mixed import Mixed
 from models.order import Balance, Order, generator_of, seed_of
 from models.practice import Spotter, marked
-from models.resnet import Classifier, bf16_is_native
+from models.resnet import Classifier
 from models.schedule import groups_of, moving_average, one_cycle
+from schemas.records import Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class FitSpec:
     `mixup`: the share of another good picture in a good one, at most. `average`: decay of the moving average of weights
     that becomes the model, 0 for none. `freeze_norm` keeps BatchNorm as it came, for small batches on weights that were
     trained elsewhere. `patience`: epochs without a better judgement until it stops, 0 for never. With `budget_s` the
-    schedule is hurried so that fitting takes no longer, and is then not reproducible.
+    schedule is hurried so that fitting takes no longer, and is then not reproducible. `precision`: of the forward pass.
     """
 
     practice: int = 2_560
@@ -58,6 +60,7 @@ class FitSpec:
     freeze_norm: bool = False
     patience: int = 0
     budget_s: float | None = None
+    precision: Precision = Precision.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class Fit:
         self._total = self._practice_steps + spec.epochs * self._order.per_epoch
         self._loss = loss_of(classifier.head, data, classes, spec.balance, spec.label_smoothing)
         self._spotter = Spotter(self._network, seed) if self._practice_steps else None
+        self._mixed = Mixed(next(self._network.parameters()).device, spec.precision)
         self._average: AveragedModel | None = None
         self._optimiser: torch.optim.AdamW | None = None
         self._best, self._values, self._losses, self._loss_sum = _Best(), list[float](), list[float](), 0.0
@@ -130,8 +134,13 @@ class Fit:
         """By epoch: the mean loss of its steps, and what the judge said after it."""
         return self._losses, self._values
 
+    @property
+    def precision(self) -> Precision:
+        """What the forward pass is computed in."""
+        return self._mixed.precision
+
     def run(self, hooks: Hooks) -> None:
-        """Train to the end. Raises TrainingFailedError at the first loss that isn't finite."""
+        """Train to the end. Raises TrainingFailedError where `Mixed.step` does."""
         if self._number < self._practice_steps:
             self._descend(self._practice(), 0, hooks)
         if not self._stopped:
@@ -154,6 +163,7 @@ class Fit:
                 tensors |= {f"optimiser.{index}.{name}": value for name, value in kept.items()}
         facts: dict[str, Any] = {"number": self._number, "elapsed_s": self._elapsed_s, "stopped": self._stopped}
         facts |= {"values": self._values, "losses": self._losses, "loss_sum": self._loss_sum}
+        facts["mixed"] = self._mixed.state()
         best = self._best.value if self._best.epoch else None
         return tensors, facts | {"best": best, "best_epoch": self._best.epoch}
 
@@ -163,6 +173,7 @@ class Fit:
         self._values, self._losses, self._loss_sum = list(facts["values"]), list(facts["losses"]), facts["loss_sum"]
         best = -math.inf if facts["best"] is None else facts["best"]
         self._best = _Best(best, facts["best_epoch"], _under("best", tensors))
+        self._mixed.restore(facts["mixed"])
         self._network.load_state_dict(_under("network", tensors))
         if self._spotter is not None and (kept := _under("spotter", tensors)):
             self._spotter.load_state_dict(kept)
@@ -176,7 +187,7 @@ class Fit:
         def loss_at(number: int) -> Tensor:
             rng = np.random.default_rng(seed_of(self._seed, "practice", number))
             pictures, kinds = marked(good, self._spec.batch, rng)
-            with _autocast():
+            with self._mixed.autocast():
                 found = see(self._network, self._classifier.normalised(torch.from_numpy(pictures)))
             loss: Tensor = spotter(found, torch.from_numpy(kinds))
             return loss
@@ -194,7 +205,7 @@ class Fit:
             inputs = augmented(inputs, spec.symmetries, spec.shift, spec.jitter, generator)
             if spec.mixup:
                 inputs = blended(inputs, labels[batch], self._good, spec.mixup, generator)
-            with _autocast():
+            with self._mixed.autocast():
                 logits = network(inputs)
             return self._loss(logits, batch)
 
@@ -218,11 +229,7 @@ class Fit:
                 group["lr"] = group["peak"] * one_cycle(progress, self._spec.warm_up)
             loss = phase.loss_at(self._number - first)
             self._number += 1
-            if not torch.isfinite(loss):
-                raise TrainingFailedError(f"the loss is {loss.item()} at step {self._number}; lower the learning rate")
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            self._mixed.step(loss, optimiser, self._number)
             if self._average is not None:
                 self._average.update_parameters(self._network)
             if phase.name == "real":
@@ -291,7 +298,3 @@ def _norms(network: nn.Module) -> list[nn.Module]:
 
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
-
-
-def _autocast() -> torch.autocast:
-    return torch.autocast("cpu", torch.bfloat16, enabled=bf16_is_native())

@@ -7,19 +7,16 @@ short. Knows no sources, no streams and no terminal.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import training_state
 from models.artifact import F32, Artifact, Golden, ModelClass
 from models.artifact_checks import check_name
 from models.calibrate import (
@@ -38,6 +35,7 @@ from models.evaluate import any_defect, evaluate
 from models.fit import Fit, FitSpec, Hooks, Step
 from models.golden import golden_choice, scores_of, tolerances
 from models.heads import Head
+from models.keeping import Keeping, Kept, fingerprint
 from models.losses import several
 from models.marks import NOT_SURE
 from models.measures import ranking
@@ -79,14 +77,6 @@ class Progress:
     eta_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Keeping:
-    """Where a training is kept while it is under way, so that a killed one goes on; see `training_state.py`."""
-
-    file: Path
-    every_s: float = 30.0
-
-
 def train(
     examples: Sequence[Example],
     spec: TrainSpec,
@@ -124,7 +114,7 @@ def train(
     started = clock()
     with one_thread():
         under_way = Fit(classifier, data["train"], names.index(spec.good), spec.fit, spec.seed)
-        kept = _Kept(under_way, keeping, "" if keeping is None else fingerprint(spec, data, start or {}, known), clock)
+        kept = Kept(under_way, keeping, "" if keeping is None else fingerprint(spec, data, start or {}, known), clock)
 
         def on_step(step: Step) -> None:
             kept.every_so_often()
@@ -159,45 +149,6 @@ def _to_learn_from(
     elif spec.multi_label:
         train = several(train)
     return {**data, "train": train}
-
-
-def fingerprint(
-    spec: TrainSpec, data: Mapping[Split, Pictures], start: Mapping[str, Tensor], known: Sequence[str] = ()
-) -> str:
-    """What a training is of: the same for the same settings, pictures, labels, first weights and torch."""
-    digest = hashlib.sha256(f"{torch.__version__} {asdict(spec)} {tuple(known)}".encode())
-    for split in sorted(data):
-        its = data[split]
-        for part in (its.pictures, its.labels, its.soft, its.counts, its.views, its.every, its.every_view):
-            digest.update(b"" if part is None else np.ascontiguousarray(part).data)
-    for name in sorted(start):
-        digest.update(name.encode() + start[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-class _Kept:
-    """Keeps a training now and then, and when somebody ends it; begins with what was kept."""
-
-    def __init__(self, fit: Fit, keeping: Keeping | None, mark: str, clock: Callable[[], float]) -> None:
-        self._fit, self._keeping, self._mark, self._clock = fit, keeping, mark, clock
-        self._kept_at = clock()
-
-    def __enter__(self) -> None:
-        if self._keeping and (state := training_state.load(self._keeping.file, self._mark)):
-            self._fit.restore(*state)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
-            self._keep()
-
-    def every_so_often(self) -> None:
-        if self._keeping and self._clock() - self._kept_at >= self._keeping.every_s:
-            self._keep()
-
-    def _keep(self) -> None:
-        if self._keeping:
-            training_state.save(self._keeping.file, self._fit.state(), self._mark)
-            self._kept_at = self._clock()
 
 
 def _auroc(network: nn.Module, classifier: Classifier, validation: Pictures) -> float:
@@ -286,6 +237,7 @@ def _finished(
             "validation": evaluate(scores, validation.truths(classifier.head), classes, threshold).to_json(),
             "pictures": {name: len(pictures.labels) for name, pictures in data.items()},
             "fit_s": round(fit_s, 1),
+            "precision": trained.precision.name,
             "seed": spec.seed,
             "loss_by_epoch": [round(loss, 5) for loss in trained.curve[0]],
             "validation_auroc_by_epoch": [round(value, 5) for value in trained.curve[1]],

@@ -1,7 +1,7 @@
 """Weights to start a training with, from a file of somebody else: safetensors alone, whatever the name says.
 
 Place in the flow: `lineside train --start`. A `.pth` file is a program that runs when it is read, so it is refused: who
-trusts one turns it into safetensors elsewhere.
+trusts one turns it into safetensors elsewhere. `published.py` knows the few that are no strangers.
 """
 
 from __future__ import annotations
@@ -26,8 +26,18 @@ CONVERT = (
 def read_tensors(file: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file, by name. ModelRefusedError for any other file, or one beyond 1 GiB."""
     data = read_bounded(file, MAX_BYTES[WEIGHTS])
-    if data[:2] in (b"PK", b"\x80\x02"):
+    if is_pickle(data):
         raise ModelRefusedError(f"{file} is a pickle, which may run programs when it is read; {CONVERT}")
+    return tensors_of(file, data)
+
+
+def is_pickle(data: bytes) -> bool:
+    """Whether a file is one that torch wrote, today's or of before 2020."""
+    return data[:2] in (b"PK", b"\x80\x02")
+
+
+def tensors_of(file: Path, data: bytes) -> dict[str, Tensor]:
+    """All tensors of a safetensors file that was read; ModelRefusedError for any other."""
     check_header(file.name, data)
     try:
         return safetensors.torch.load(data)

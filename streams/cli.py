@@ -30,6 +30,7 @@ from streams import (
     cli_retrain,
     cli_store,
     cli_topics,
+    cli_train,
 )
 from streams.capture.folder import journal_of
 from streams.capture.source import Camera
@@ -248,8 +249,8 @@ def worker(
 
 OTHERS = (
     *(cli_topics, cli_broker, cli_downstream, cli_drift, cli_dataset, cli_pages, cli_history, cli_replay),
-    *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos, cli_models, cli_locator, cli_forms),
-    *(cli_registry, cli_recipe, cli_retrain),
+    *(cli_compare, cli_store, cli_deadletters, cli_health, cli_chaos, cli_train, cli_models, cli_locator),
+    *(cli_forms, cli_registry, cli_recipe, cli_retrain),
 )
 for others in OTHERS:
     app.add_typer(others.app)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from streams.cli_models import parse_size
 from streams.cli_options import Json
+from streams.cli_train import parse_size
 from streams.commands.options import with_settings
 from streams.errors import CallerError
 from streams.settings import Settings

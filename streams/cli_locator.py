@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from streams.cli_models import SymmetryName
 from streams.cli_options import Json
+from streams.cli_train import SymmetryName
 from streams.commands.options import ensure_data_dir, with_settings
 from streams.errors import CallerError
 from streams.settings import Settings

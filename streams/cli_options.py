@@ -36,6 +36,9 @@ Distinct = Annotated[int, typer.Option(min=0, help="Draw this many parts in adva
 DeadlineMs = Annotated[int | None, typer.Option(min=1, help="Milliseconds from trigger to verdict. Default: none.")]
 Name = Annotated[str, typer.Option(help="For pictures from a folder or ELPV.")]
 ModelDir = Annotated[Path | None, typer.Option("--model", help="Directory of a model. Default: train one, once.")]
+Data = Annotated[
+    Path | None, typer.Option(help="A data set of `lineside dataset build`, with its splits, in place of a source.")
+]
 Device = Annotated[str, typer.Option(help="auto, openvino:CPU, torch:cpu or torch:cuda.")]
 PrecisionText = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16, fp16 or int8.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is a free port.")]

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli_models import BalanceName, SymmetryName
 from streams.cli_options import Device, Json, PrecisionText, parse_precision
+from streams.cli_train import BalanceName, SymmetryName
 from streams.commands.options import ensure_data_dir, with_settings
 from streams.errors import CallerError
 from streams.inspection.recipes import ANY_SKU

@@ -18,8 +18,8 @@ from models.errors import DatasetError, TrainingFailedError
 from models.locating.losses import losses
 from models.locating.marked import MarkedPictures, changed
 from models.locating.network import Network, batched, half_the_cores
+from models.mixed import autocast, precision_on
 from models.order import generator_of, seed_of
-from models.resnet import bf16_is_native
 from models.schedule import groups_of, one_cycle
 
 LEAST_BATCH = 4  # of a start from nothing
@@ -125,7 +125,7 @@ class LocatorFit:
         for first in range(0, min(len(self._data), _SETTLING * batch) if norms else 0, batch):
             places = [(first + turn) % len(self._data) for turn in range(batch)]
             pictures = [torch.from_numpy(self._data.picture(place)) for place in places]
-            with _autocast(device):
+            with autocast(device, precision_on(device)):
                 self._network.backbone.body(batched(pictures, device).tensors)
 
     def _progress(self, number: int, total: int, elapsed_s: float) -> float:
@@ -146,7 +146,7 @@ class LocatorFit:
             for place in self._places(number)
         ]
         device = next(self._network.parameters()).device
-        with torch.random.fork_rng(), _autocast(device):
+        with torch.random.fork_rng(), autocast(device, precision_on(device)):
             torch.manual_seed(seed_of(self._seed, "draws", number))
             told = losses(self._network, [picture for picture, _ in shown], [marks for _, marks in shown])
             loss = torch.stack(list(told.values())).sum()
@@ -172,11 +172,6 @@ class LocatorFit:
 def _groups(network: Network, spec: LocatorFitSpec, body_share: float) -> list[dict[str, object]]:
     rest = nn.ModuleList((network.backbone.fpn, network.rpn, network.roi_heads)).parameters()
     return groups_of(spec.weight_decay, (network.backbone.body.parameters(), body_share * spec.rate), (rest, spec.rate))
-
-
-def _autocast(device: torch.device) -> torch.autocast:
-    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else bf16_is_native()
-    return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
 def frozen(state: dict[str, Tensor]) -> dict[str, Tensor]:

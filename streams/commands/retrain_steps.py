@@ -34,7 +34,8 @@ from streams.commands.calibrate import CalibrateOptions, calibrated_into
 from streams.commands.evaluate import chosen
 from streams.commands.novelty import NoveltyOptions, bank_into
 from streams.commands.retrain_replay import replayed
-from streams.commands.train import First, changed, trained_into
+from streams.commands.start import First
+from streams.commands.train import changed, trained_into
 from streams.commands.ui import MakeBar, Ui
 from streams.registry.shelf import Shelf
 from streams.retraining.answer import Answer, answer, metrics

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from models import labelled_set, training_state
 from models.artifact import Artifact, load_artifact, save_artifact
 from models.dataset import Example
 from models.fit import FitSpec
+from models.keeping import Keeping
 from models.preprocess import Preprocessing
 from models.resnet import attends, input_side
-from models.train import Keeping, Progress, TrainSpec, check_spec, train
-from models.weights import read_tensors
+from models.train import Progress, TrainSpec, check_spec, train
 from streams.commands.examples import training_examples
 from streams.commands.sources import SourceKind, SourceRequest
-from streams.commands.ui import Ui
+from streams.commands.start import First, first_of
+from streams.commands.ui import MakeBar, Ui, stoppable
 from streams.settings import Settings
 
 SPECS = {
@@ -43,23 +43,15 @@ STAGES = {"decode": "decoding", "fit": "training", "measure": "measuring"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOptions:
     """What `lineside train` was asked for beside the source. `changes` replace fields of `FitSpec`, `TrainSpec` or
-    `Preprocessing`; `start`: a model's directory or a safetensors file. `fresh`: an ended training doesn't go on.
+    `Preprocessing`; `start`: as `start.first_of` takes it. `fresh`: an ended training doesn't go on.
     """
 
     data: Path | None = None
     out: Path | None = None
-    start: Path | None = None
+    start: str | None = None
     fresh: bool = False
     as_json: bool = False
     changes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class First:
-    """What a training begins with: weights, and the classes that they know, in order, where that is known."""
-
-    weights: Mapping[str, Any] = field(default_factory=dict)
-    classes: tuple[str, ...] = ()
 
 
 async def train_once(request: SourceRequest, directory: Path, ui: Ui) -> None:
@@ -82,12 +74,13 @@ async def train_command(settings: Settings, request: SourceRequest, options: Tra
         spec = dataclasses.replace(DATASET_SPEC, good=found.info.good, order=found.info.classes)
     spec = changed(spec, options.changes)
     check_spec(spec)
+    cache = settings.data_dir / "cache" / "weights"
+    first = await first_of(options.start, spec.arch, cache, ui) if options.start else First()
     if options.data is not None:
         examples = await asyncio.to_thread(labelled_set.examples, options.data)
     else:
         examples = await _pictures(request, ui)
     directory = options.out or settings.data_dir / "models" / spec.model_id
-    first = first_of(options.start) if options.start else First()
     artifact = await trained_into(directory, examples, spec, ui, first, options.fresh)
     if options.as_json:
         print(json.dumps({"model": str(directory), "sha256": artifact.sha256, **artifact.metrics}, indent=2))
@@ -116,14 +109,6 @@ def changed(spec: TrainSpec, changes: Mapping[str, Any]) -> TrainSpec:
     fit = dataclasses.replace(spec.fit, **of(FitSpec))
     preprocessing = dataclasses.replace(spec.preprocessing, **of(Preprocessing))
     return dataclasses.replace(spec, fit=fit, preprocessing=preprocessing, **of(TrainSpec))
-
-
-def first_of(start: Path) -> First:
-    """What to begin with, of a model's directory or a safetensors file. ModelError where there are no weights."""
-    if not start.is_dir():
-        return First(read_tensors(start))
-    artifact = load_artifact(start)
-    return First(artifact.weights, tuple(item.name for item in artifact.classes))
 
 
 def held_out_rows(metrics: Any) -> list[tuple[str, str]]:
@@ -156,6 +141,8 @@ async def trained_into(
     if fresh:
         training_state.forget(file)
     artifact = await _in_thread(examples, spec, ui, Keeping(file), first or First())
+    if first and first.name:
+        artifact = dataclasses.replace(artifact, metrics={**artifact.metrics, "start": first.name})
     save_artifact(artifact, directory)
     training_state.forget(file)
     return load_artifact(directory)
@@ -169,24 +156,23 @@ def state_beside(directory: Path) -> Path:
 
 async def _in_thread(examples: Sequence[Example], spec: TrainSpec, ui: Ui, keeping: Keeping, first: First) -> Artifact:
     """Train off the event loop; a cancelled wait (Ctrl-C) ends the training at its next step."""
-    cancelled = threading.Event()
     bars: dict[str, Any] = {}
+
+    def show(progress: Progress, make: MakeBar) -> None:
+        if progress.stage not in bars:
+            bars[progress.stage] = make(STAGES[progress.stage], progress.total)
+            if progress.stage == "fit" and progress.done > 1:
+                ui.say(f"going on from step {progress.done - 1} of {progress.total}; --fresh begins anew")
+        note = f"loss {progress.loss:.3f}" if progress.loss is not None else ""
+        bars[progress.stage](progress.done, note)
+
     with ui.bars() as make:
 
-        def show(progress: Progress) -> None:
-            if cancelled.is_set():
-                raise KeyboardInterrupt
-            if progress.stage not in bars:
-                bars[progress.stage] = make(STAGES[progress.stage], progress.total)
-                if progress.stage == "fit" and progress.done > 1:
-                    ui.say(f"going on from step {progress.done - 1} of {progress.total}; --fresh begins anew")
-            note = f"loss {progress.loss:.3f}" if progress.loss is not None else ""
-            bars[progress.stage](progress.done, note)
+        def work(go_on: Callable[[], None]) -> Artifact:
+            def on_progress(progress: Progress) -> None:
+                go_on()
+                show(progress, make)
 
-        try:
-            return await asyncio.to_thread(
-                train, examples, spec, show, keeping=keeping, start=first.weights, known=first.classes
-            )
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
+            return train(examples, spec, on_progress, keeping=keeping, start=first.weights, known=first.classes)
+
+        return await stoppable(work)

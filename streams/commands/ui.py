@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,7 +22,25 @@ class Advance(Protocol):
     def __call__(self, done: int, note: str = "", total: int | None = None) -> None: ...
 
 
+Done = TypeVar("Done")
 MakeBar = Callable[[str, int | None], Advance]
+
+
+async def stoppable(work: Callable[[Callable[[], None]], Done]) -> Done:
+    """Work done off the event loop. Now and then it calls what it is given: that raises KeyboardInterrupt in it once
+    the wait for it was cancelled (Ctrl-C).
+    """
+    cancelled = threading.Event()
+
+    def go_on() -> None:
+        if cancelled.is_set():
+            raise KeyboardInterrupt
+
+    try:
+        return await asyncio.to_thread(work, go_on)
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise
 
 
 class Ui:

@@ -18,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from models.artifact import save_artifact
 from models.dataset import Example
-from models.train import Keeping, train
+from models.keeping import Keeping
+from models.train import train
 from tests.unit.test_train import spot
 from tests.unit.test_training_goes_on import EVERYTHING, LABELS, SPEC
 

@@ -23,12 +23,13 @@ from models.evaluate import any_defect
 from models.examination import Rule, examine
 from models.fit import FitSpec
 from models.golden import scores_of
+from models.keeping import Keeping
 from models.losses import loss_of, of_each_defect, several
 from models.marks import all_shown_in
 from models.measures import calibration
 from models.preprocess import EncodedImage, Preprocessing, load_views
 from models.recalibrate import Plan, measured, recalibrate
-from models.train import Keeping, Progress, TrainSpec, train
+from models.train import Progress, TrainSpec, train
 from models.views import views_of
 from schemas.records import Outcome, Precision
 from streams.inspection.decide import ClassRoles, judge

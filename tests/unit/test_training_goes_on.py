@@ -15,8 +15,9 @@ from models.artifact import Artifact
 from models.dataset import Example, Pictures
 from models.errors import TrainingFailedError
 from models.fit import FitSpec
+from models.keeping import Keeping, fingerprint
 from models.preprocess import Preprocessing
-from models.train import Keeping, Progress, TrainSpec, fingerprint, train
+from models.train import Progress, TrainSpec, train
 from tests.unit.test_train import spot
 
 LABELS = ("good", "red", "good", "good", "blue")

@@ -26,7 +26,7 @@ from models.explain import heatmap
 from models.preprocess import EncodedImage, Preprocessing, RejectedImageError, load_views, prepare, views_in
 from models.views import MAX_VIEWS, Region, View, combined, strongest, views_of
 from schemas.records import Outcome
-from streams.cli_models import parse_region
+from streams.cli_train import parse_region
 from streams.errors import CallerError, FrameRejectedError
 from streams.inspection.decide import ANY_DEFECT, ClassRoles, judge
 from streams.inspection.decode_pool import DecodePool, ExpiredError
