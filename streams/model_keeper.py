@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +31,7 @@ from streams.registry.book import Book, Release
 log = logging.getLogger(__name__)
 LOOK_S = 1.0  # time alone puts a recipe in force, and empties a room
 FIRST_RETRY_S, LAST_RETRY_S = 5.0, 300.0
+AT_ONCE = timedelta(seconds=20)  # frames that nobody may judge are worse than frames that wait for a load
 
 _T = TypeVar("_T")
 OnState = Callable[[str, str | None, int], None]
@@ -88,7 +89,7 @@ class ModelKeeper:
         self._failures: dict[str, _Failure] = {}
         self._ending: set[EngineRoom] = set()
         self._changed = asyncio.Event()
-        self._open = sources.open
+        self._is_beside = False
         self._thread = ThreadPoolExecutor(1, "model")
 
     def take(self, record: ModelReleased, at: datetime) -> None:
@@ -111,7 +112,7 @@ class ModelKeeper:
 
     async def run(self) -> None:
         """For as long as it runs, beside frames."""
-        self._open = self._sources.open_beside
+        self._is_beside = True
         while True:
             self._changed.clear()
             if not await self.step():
@@ -162,8 +163,10 @@ class ModelKeeper:
 
     async def _load(self, want: Wanted) -> None:
         began = time.monotonic()
+        is_soon = want.begins_at is not None and want.begins_at - datetime.now(UTC) < AT_ONCE
         try:
-            model = await self._in_thread(self._open, want.variant)
+            open_it = self._sources.open_beside if self._is_beside and not is_soon else self._sources.open
+            model = await self._in_thread(open_it, want.variant)
         except (ModelError, LinesideError, OSError, RuntimeError, MemoryError) as error:
             self._fail(want.name, f"{type(error).__name__}: {error}")
             return

@@ -1,10 +1,12 @@
 """Another model twenty times under load: what it costs the frames, beside as long a stretch without a change.
 
-    .venv/bin/python infra/benchmarks/swaps.py [--swaps 20] [--every 5] [--load 0.9] [--deadline-ms 1000] [--json]
+    .venv/bin/python infra/benchmarks/swaps.py [--swaps 20] [--every 20] [--load 0.9] [--deadline-ms 1000]
+        [--quiet 120] [--json]
 
-A Kafka of its own, one worker, eight lines at `--load` of what the worker can do at a pace. Each swap releases a model
-that the worker has never seen (ResNet-18, random weights, 128 x 128), which is loaded and warmed beside the serving
-one, and puts it in force on all lines. Stretches without swaps before and after say what is late anyway.
+A Kafka of its own, one worker, eight lines at `--load` of what the worker can do at a pace. Every so many seconds a
+model is released that the worker has never seen (ResNet-18, random weights, 128 x 128), to be loaded and warmed beside
+the serving one, and the model that was released the time before is put in force on all lines. Stretches without swaps
+before and after say what is late anyway.
 """
 
 from __future__ import annotations
@@ -25,14 +27,15 @@ from streams.recipes.publishing import history
 
 
 async def swapped(paced: Paced, directories: Iterator[Path], every_s: float) -> None:
-    """Each model released and, at once, told to begin AHEAD from now on all lines."""
+    """Each model released, and told to begin AHEAD from then on all lines when the next one is."""
     loop = asyncio.get_running_loop()
-    due = loop.time()
-    for number, directory in enumerate(directories, start=2):
-        await paced.release(directory)
-        for line in range(LINES):
-            await paced.recipe(recipe(line, number, directory.name))
-        due += every_s
+    due, warm = loop.time(), ""
+    for number, directory in enumerate([*directories, None], start=1):
+        if directory:
+            await paced.release(directory)
+        for line in range(LINES) if warm else ():
+            await paced.recipe(recipe(line, number, warm))
+        warm, due = directory.name if directory else "", due + every_s
         await asyncio.sleep(max(0.0, due - loop.time()))
 
 
@@ -40,13 +43,13 @@ async def measured(options: argparse.Namespace, paced: Paced, directories: Seque
     await paced.release(directories[0])
     await paced.in_force(recipe(line, 1, directories[0].name) for line in range(LINES))
     capacity = await paced.capacity()
-    rate, seconds = options.load * capacity, options.every * options.swaps + 15
+    rate, seconds = options.load * capacity, options.every * (options.swaps + 1) + 10
     found: dict[str, list[Verdict]] = {}
-    found["before"] = await paced.stretch(rate, seconds, options.deadline_ms)
+    found["before"] = await paced.stretch(rate, options.quiet, options.deadline_ms)
     swapping = asyncio.create_task(swapped(paced, iter(directories[1:]), options.every))
     found["swaps"] = await paced.stretch(rate, seconds, options.deadline_ms)
     await swapping
-    found["after"] = await paced.stretch(rate, seconds, options.deadline_ms)
+    found["after"] = await paced.stretch(rate, options.quiet, options.deadline_ms)
     frames = [got.record.frame_id for got in await paced.verdicts("earliest")]
     return {
         "capacity_per_s": round(capacity, 1),
@@ -92,7 +95,8 @@ async def main(options: argparse.Namespace) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--swaps", type=int, default=20)
-    parser.add_argument("--every", type=float, default=5.0, help="seconds from one swap to the next")
+    parser.add_argument("--every", type=float, default=20.0, help="seconds from one swap to the next")
+    parser.add_argument("--quiet", type=float, default=120.0, help="seconds of each stretch without swaps")
     parser.add_argument("--load", type=float, default=0.9, help="share of what the worker can do at a pace")
     parser.add_argument("--deadline-ms", type=int, default=1000, help="of each frame, from its trigger")
     parser.add_argument("--json", action="store_true")

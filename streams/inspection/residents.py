@@ -20,12 +20,13 @@ from streams.registry.book import Book
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A model to be held; `is_in_force`: frames that come now are judged by it; `is_former`: those that wait still may
-    be, so that it stays where it is, and is not loaded for them.
+    be, so that it stays where it is, and is not loaded for them. `begins_at`: when a recipe asks for it, if one does.
     """
 
     variant: ModelVariant
     is_in_force: bool
     is_former: bool = False
+    begins_at: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +67,7 @@ def named(
     for recipe, is_in_force in recipes.named(at):
         for variant in asked(recipe):
             if variant.model_id in own or releases.get(variant.model_id):
-                found.setdefault(variant, Wanted(variant, is_in_force))
+                found.setdefault(variant, Wanted(variant, is_in_force, begins_at=recipe.effective_at))
     return list(found.values())
 
 

@@ -75,8 +75,10 @@ class Worker:
             record = dataclasses.replace(one(model_id, f"{len(model_id):02}" + "ab" * 31), **changes)
             self.keeper.take(record, datetime.now(UTC))
 
-    def put_in_force(self, model_id: str, version: int, line: str = "l1", **changes: Any) -> None:
-        since = datetime.now(UTC) - timedelta(seconds=1)
+    def put_in_force(
+        self, model_id: str, version: int, line: str = "l1", begins_in_s: float = -1.0, **changes: Any
+    ) -> None:
+        since = datetime.now(UTC) + timedelta(seconds=begins_in_s)
         made = recipe(line=line, version=version, model_id=model_id, effective_at=since, **changes)
         assert self.recipes.add(made, since - NOTICE)
         self.keeper.look()
@@ -113,6 +115,18 @@ async def test_before_the_first_frame_everything_in_force_is_there_and_nothing_e
     assert worker.store.beside == [], "nobody is held up yet, and a process more takes its time"
     await worker.settle()
     assert worker.rooms.keys() == {"own", "mod2", "m1", "model3"}
+
+
+async def test_what_a_recipe_asks_for_at_once_is_opened_in_the_quickest_way() -> None:
+    worker = Worker()
+    running = asyncio.create_task(worker.keeper.run())
+    worker.put_in_force("m1", 1)
+    worker.release("m1")
+    worker.put_in_force("mod2", 1, line="l2", begins_in_s=60)
+    worker.release("mod2")
+    await until(lambda: {"m1", "mod2"} <= worker.rooms.keys())
+    assert (worker.store.opened, worker.store.beside) == (["m1", "mod2"], ["mod2"])
+    running.cancel()
 
 
 async def test_one_that_cannot_be_loaded_is_told_and_tried_again_and_the_others_serve(

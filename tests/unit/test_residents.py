@@ -50,6 +50,7 @@ def test_what_is_in_force_comes_first_then_what_will_be_then_the_newest_release(
     wants = wanted(book, released("late", "other", "old", "now", "new", "soon", "newest"), at(20))
     assert [want.name for want in wants] == ["now", "other", "soon", "late", "newest", "new", "old"]
     assert [want.is_in_force for want in wants] == [True, True, False, False, False, False, False]
+    assert [want.begins_at for want in wants] == [at(10), at(0), at(30), at(50), None, None, None]
 
 
 def test_a_model_that_was_never_released_or_is_retired_and_unused_is_not_held() -> None:
@@ -59,7 +60,7 @@ def test_a_model_that_was_never_released_or_is_retired_and_unused_is_not_held() 
 
 def test_a_retired_model_stays_as_long_as_a_recipe_names_it() -> None:
     book = recipes(recipe(version=1, model_id="a", effective_at=at(0)))
-    assert wanted(book, released("a", retired=("a",)), at(1)) == [Wanted(ModelVariant("a"), True)]
+    assert wanted(book, released("a", retired=("a",)), at(1)) == [Wanted(ModelVariant("a"), True, begins_at=at(0))]
 
 
 def test_the_same_model_in_two_precisions_is_two_and_a_release_that_is_held_so_is_not_held_plainly_too() -> None:
