@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -43,14 +44,14 @@ again."""
 class Sources:
     """Where models come from, by variant and release. `nbytes`, what one will take in memory, and `open` block; both
     raise ModelError where it is not, can't be trusted, or can't be had as it is asked for. `open_beside` does so while
-    others serve, and hardly holds them up.
+    others serve, and hardly holds them up, but for one that is told to hurry.
 
     `own`: ids of models that a worker was started with; they come without a release.
     """
 
     nbytes: Callable[[ModelVariant, Release | None], int]
     open: Callable[[ModelVariant, Release | None], ServingModel]
-    open_beside: Callable[[ModelVariant, Release | None], ServingModel]
+    open_beside: Callable[[ModelVariant, Release | None, threading.Event], ServingModel]
     directory: Callable[[ModelVariant, Release | None], Path]
     own: Collection[str] = ()
 
@@ -90,6 +91,7 @@ class ModelKeeper:
         self._ending: set[EngineRoom] = set()
         self._changed = asyncio.Event()
         self._is_beside = False
+        self._hurry = threading.Event()
         self._thread = ThreadPoolExecutor(1, "model")
 
     def take(self, record: ModelReleased, at: datetime) -> None:
@@ -139,6 +141,7 @@ class ModelKeeper:
 
     async def close(self) -> None:
         """Lets go of all rooms but those that the worker was started with."""
+        self._hurry.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._end(tuple(self._rooms.keys() - self._fixed))
         for room in self._ending:
@@ -157,16 +160,14 @@ class ModelKeeper:
     async def _measure(self, want: Wanted) -> None:
         if want.name not in self._sizes and self._may_load(want.name):
             try:
-                self._sizes[want.name] = await self._in_thread(self._sources.nbytes, want.variant)
+                self._sizes[want.name] = await self._in_thread(self._sources.nbytes, want)
             except (ModelError, LinesideError, OSError) as error:
                 self._fail(want.name, str(error))
 
     async def _load(self, want: Wanted) -> None:
         began = time.monotonic()
-        is_soon = want.begins_at is not None and want.begins_at - datetime.now(UTC) < AT_ONCE
         try:
-            open_it = self._sources.open_beside if self._is_beside and not is_soon else self._sources.open
-            model = await self._in_thread(open_it, want.variant)
+            model = await (self._opened_beside(want) if self._is_beside else self._in_thread(self._sources.open, want))
         except (ModelError, LinesideError, OSError, RuntimeError, MemoryError) as error:
             self._fail(want.name, f"{type(error).__name__}: {error}")
             return
@@ -175,14 +176,28 @@ class ModelKeeper:
         log.info("model %s is loaded and warm after %.1f s", want.name, time.monotonic() - began)
         self._is_well(want.name)
 
+    async def _opened_beside(self, want: Wanted) -> ServingModel:
+        """With care, until frames are about to need this model or one that comes after it."""
+        self._hurry = threading.Event()
+        opening = asyncio.ensure_future(self._in_thread(self._sources.open_beside, want, self._hurry))
+        while not opening.done():
+            if self._somebody_waits():
+                self._hurry.set()
+            await asyncio.wait([opening], timeout=LOOK_S)
+        return opening.result()
+
+    def _somebody_waits(self) -> bool:
+        soon = datetime.now(UTC) + AT_ONCE
+        return any(w.begins_at and w.begins_at < soon and self._may_load(w.name) for w in self._wanted())
+
     def _is_well(self, name: str) -> None:
         """It is loaded, or nobody wants it any more."""
         if self._failures.pop(name, None):
             self._on_state(name, None, 0)
 
-    async def _in_thread(self, call: Callable[[ModelVariant, Release | None], _T], variant: ModelVariant) -> _T:
-        release = self.releases.get(variant.model_id)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, variant, release)
+    async def _in_thread(self, call: Callable[..., _T], want: Wanted, *more: threading.Event) -> _T:
+        release = self.releases.get(want.variant.model_id)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, want.variant, release, *more)
 
     def _fail(self, name: str, why: str) -> None:
         before = self._failures.get(name)

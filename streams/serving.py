@@ -5,6 +5,7 @@ Place in the flow: before a worker starts, and when a replay opens its model. Kn
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -52,6 +53,14 @@ class Own:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A model that is opened while others serve: where it lies, and what is set when there is no time for care."""
+
+    directory: Path
+    hurry: threading.Event
+
+
 def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) -> ServingModel:
     """A verified model with its engine; the golden vectors have been run."""
     from models.engines import open_engine  # torch is seconds of start-up that a gateway need not pay
@@ -59,13 +68,15 @@ def serving_model(artifact: Artifact, options: WorkerOptions, max_batch: int) ->
     return _serving(artifact, open_engine(artifact, options.device, options.precision, _buckets(max_batch)))
 
 
-def model_beside(artifact: Artifact, directory: Path, options: WorkerOptions, max_batch: int) -> ServingModel:
+def model_beside(artifact: Artifact, options: WorkerOptions, max_batch: int, beside: Beside) -> ServingModel:
     """The same while others serve: nearly all of the work is done by another process, at a low priority."""
     from models.engines import open_engine
     from models.engines.rehearsal import rehearse
 
     buckets = _buckets(max_batch)
-    found = rehearse(directory, options.device, options.precision, buckets)
+    found = rehearse(beside.directory, options.device, options.precision, buckets, beside.hurry)
+    if found is None:
+        return serving_model(artifact, options, max_batch)
     engine = open_engine(artifact, found.device, found.precision, buckets, graph=found.graph, briefly=True)
     return _serving(artifact, engine)
 
@@ -111,31 +122,31 @@ def released_models(settings: Settings, options: WorkerOptions, own: Mapping[str
     """The store of released models, and the worker's `own` by id, as it opens them where recipes ask for no more."""
     files = _Files(Shelf(settings.model_store_dir), own or {})
 
-    def opened(variant: ModelVariant, release: Release | None, is_beside: bool) -> ServingModel:
-        place = files.directory(variant, release) if is_beside else None
-        return variant_model(files.artifact(variant, release), variant, options, settings.max_batch, place)
+    def opened(variant: ModelVariant, release: Release | None, hurry: threading.Event | None = None) -> ServingModel:
+        beside = Beside(files.directory(variant, release), hurry) if hurry else None
+        return variant_model(files.artifact(variant, release), variant, options, settings.max_batch, beside)
 
     return Sources(
         nbytes=files.nbytes,
-        open=lambda variant, release: opened(variant, release, False),
-        open_beside=lambda variant, release: opened(variant, release, True),
+        open=opened,
+        open_beside=opened,
         directory=files.directory,
         own=frozenset(own or ()),
     )
 
 
 def variant_model(
-    artifact: Artifact, variant: ModelVariant, options: WorkerOptions, max_batch: int, beside: Path | None = None
+    artifact: Artifact, variant: ModelVariant, options: WorkerOptions, max_batch: int, beside: Beside | None = None
 ) -> ServingModel:
     """A verified model as a recipe asks for it, on the device and in the precision of `options` where it leaves that.
 
-    `beside`: its directory, where others serve meanwhile.
+    `beside`: others serve meanwhile.
     ModelError where it can't be had so: then nothing else is opened in its place.
     """
     if variant.precision not in (Precision.UNKNOWN, *(had := whole(artifact.tolerance, artifact.novelty is not None))):
         raise ModelRefusedError(f"{artifact.model_id} can't be had as {variant.precision}, only as {', '.join(had)}")
     asked = options_for(variant, options)
-    return model_beside(artifact, beside, asked, max_batch) if beside else serving_model(artifact, asked, max_batch)
+    return model_beside(artifact, asked, max_batch, beside) if beside else serving_model(artifact, asked, max_batch)
 
 
 def options_for(variant: ModelVariant, options: WorkerOptions) -> WorkerOptions:

@@ -15,7 +15,7 @@ from models.errors import ModelError, ModelRefusedError
 from models.resnet import bf16_is_native
 from schemas.records import Precision
 
-__all__ = ["DEVICES", "Engine", "check_golden", "open_engine", "preferences"]
+__all__ = ["DEVICES", "Engine", "check_golden", "open_engine", "preferences", "settled"]
 
 DEVICES = (AUTO, *PRECISIONS_OF)
 BUCKETS = (1, 2, 4, 8, 16, 32)
@@ -32,12 +32,28 @@ def open_engine(
 ) -> Engine:
     """An engine that has given the golden scores in every bucket, in every place of the batch.
 
-    `auto` is CUDA where there is one, else OpenVINO, which alone has int8. Precision UNKNOWN takes the fastest that the
-    device computes natively and the artifact states a tolerance for. `threads` limits CPU threads. After a rehearsal on
-    this machine (`rehearsal.py`) `graph` is the network as it has converted it, and one batch a bucket is enough:
-    `briefly`.
+    Device and precision are `settled`. `threads` limits CPU threads. After a rehearsal on this machine (`rehearsal.py`)
+    `graph` is the network as it has converted it, and one batch a bucket is enough: `briefly`.
 
-    Raises ModelError for an unknown device, ModelRefusedError for scores out of tolerance or a precision not to be had.
+    Raises what `settled` does, and ModelRefusedError for scores out of tolerance or a precision that isn't here.
+    """
+    device, precision = settled(artifact, device, precision)
+    engine = _opened(artifact, device, precision, buckets, threads, graph)
+    try:
+        check_golden(engine, artifact, briefly)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def settled(artifact: Artifact, device: str, precision: Precision) -> tuple[str, Precision]:
+    """Where, and in what, a model runs that is asked for so.
+
+    `auto` is CUDA where there is one, else OpenVINO, which alone has int8. Precision UNKNOWN takes the fastest that the
+    device computes natively and the artifact states a tolerance for.
+
+    Raises ModelError for an unknown device, ModelRefusedError for a precision without a tolerance.
     """
     if device not in DEVICES:
         raise ModelError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}")
@@ -49,13 +65,7 @@ def open_engine(
     if precision not in artifact.tolerance:
         stated = ", ".join(artifact.tolerance)
         raise ModelRefusedError(f"{artifact.model_id} states no tolerance for {precision}, only for {stated}")
-    engine = _opened(artifact, device, precision, buckets, threads, graph)
-    try:
-        check_golden(engine, artifact, briefly)
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+    return device, precision
 
 
 def check_golden(engine: Engine, artifact: Artifact, briefly: bool = False) -> None:

@@ -13,18 +13,21 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.artifact import Graph, load_artifact
-from models.engines import Engine, open_engine
+from models.artifact import Artifact, Graph, load_artifact
+from models.engines import open_engine, settled
 from models.errors import ModelError, ModelRefusedError
 from schemas.records import Precision
 
-NICENESS = 10  # a tenth of what a thread that serves gets where both want the processor: slow, and never nothing
+NICENESS = 19  # what the frames leave over
 LONGEST_S = 300.0
-XML, WEIGHTS = "network.xml", "network.bin"
+LOOK_S = 0.1
+XML, WEIGHTS, ERRORS = "network.xml", "network.bin", "errors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +39,42 @@ class Rehearsed:
     graph: Graph | None
 
 
-def rehearse(directory: Path, device: str, precision: Precision, buckets: Sequence[int]) -> Rehearsed:
+def rehearse(
+    directory: Path, device: str, precision: Precision, buckets: Sequence[int], hurry: threading.Event
+) -> Rehearsed | None:
     """Verify the model, open it as `open_engine` does and run all of its golden vectors, in another process. Blocks.
 
-    Raises what that would raise, as ModelRefusedError, and for a process that ends or takes longer than LONGEST_S.
+    None once `hurry` is set: there was no time for it. Raises what `open_engine` would, as ModelRefusedError, and for a
+    process that ends or takes longer than LONGEST_S.
     """
     with tempfile.TemporaryDirectory(prefix="lineside-rehearsal-") as scratch:
         asked = json.dumps([str(directory), device, precision, list(buckets), scratch])
         command = [sys.executable, "-P", "-m", "models.engines.rehearsal", asked]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=LONGEST_S, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise ModelRefusedError(
-                f"{directory} was not open after {LONGEST_S:.0f} s in a process of its own"
-            ) from error
-        if done.returncode:
-            last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-            raise ModelRefusedError(
-                f"{directory}: the process that opens it first ended with {done.returncode}: {last}"
-            )
-        answer = json.loads(done.stdout)
+        answer = _answer(command, directory, Path(scratch) / ERRORS, hurry)
+        if answer is None:
+            return None
         if "refused" in answer:
             raise ModelRefusedError(answer["refused"])
         return Rehearsed(answer["device"], Precision(answer["precision"]), _read(Path(scratch)))
+
+
+def _answer(command: Sequence[str], directory: Path, errors: Path, hurry: threading.Event) -> dict[str, str] | None:
+    give_up_at = time.monotonic() + LONGEST_S
+    with errors.open("wb") as stderr, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process:
+        try:
+            while process.poll() is None:
+                if hurry.wait(LOOK_S):
+                    return None
+                if time.monotonic() > give_up_at:
+                    raise ModelRefusedError(f"{directory} was not open after {LONGEST_S:g} s in a process of its own")
+        finally:
+            process.kill()
+        assert process.stdout is not None
+        said = process.stdout.read()
+    if process.returncode:
+        last = errors.read_text(errors="replace").strip().rpartition("\n")[2]
+        raise ModelRefusedError(f"{directory}: the process that opens it first ended with {process.returncode}: {last}")
+    return dict(json.loads(said))
 
 
 def _read(scratch: Path) -> Graph | None:
@@ -66,28 +82,32 @@ def _read(scratch: Path) -> Graph | None:
     return Graph(xml.read_bytes(), weights.read_bytes()) if xml.exists() else None
 
 
-def _opened(directory: str, device: str, precision: str, buckets: Sequence[int], scratch: str) -> Engine:
+def _opened(directory: str, device: str, precision: str, buckets: Sequence[int], scratch: str) -> Rehearsed:
     artifact = load_artifact(Path(directory))
-    engine = open_engine(artifact, device, Precision(precision), tuple(buckets), threads=1)
-    if engine.device.startswith("openvino") and engine.precision is not Precision.INT8:
-        from models.engines.openvino_engine import converted, kept
-
-        graph = kept(converted(artifact))
-        (Path(scratch) / XML).write_bytes(graph.xml)
+    device, kind = settled(artifact, device, Precision(precision))
+    graph = _converted(artifact) if device.startswith("openvino") and kind is not Precision.INT8 else None
+    open_engine(artifact, device, kind, tuple(buckets), threads=1, graph=graph).close()
+    if graph:
         (Path(scratch) / WEIGHTS).write_bytes(graph.weights)
-    return engine
+        (Path(scratch) / XML).write_bytes(graph.xml)
+    return Rehearsed(device, kind, graph)
+
+
+def _converted(artifact: Artifact) -> Graph:
+    from models.engines.openvino_engine import converted, kept
+
+    return kept(converted(artifact))
 
 
 def main() -> None:
     """Entry."""
     os.nice(NICENESS)
     try:
-        engine = _opened(*json.loads(sys.argv[1]))
+        found = _opened(*json.loads(sys.argv[1]))
     except ModelError as error:
         print(json.dumps({"refused": str(error)}))
-        return
-    print(json.dumps({"device": engine.device, "precision": engine.precision}))
-    engine.close()
+    else:
+        print(json.dumps({"device": found.device, "precision": found.precision}))
 
 
 if __name__ == "__main__":

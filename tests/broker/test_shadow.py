@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from models.tiny import tiny_artifact
@@ -44,6 +45,7 @@ async def line(bootstrap: str, prefix: str, data_dir: Path) -> Settings:
 async def shadowing(settings: Settings, **options: Any) -> AsyncIterator[ShadowService]:
     """A service that is at work, and is stopped at the end."""
     common = replace(settings, pool="")  # one shadow is for all pools
+    options = {"left_over": lambda: 1.0} | options  # other tests are no line
     service = ShadowService(common, released_models(settings, NOTHING), registry=CollectorRegistry(), **options)
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(service.run(stop, ready))
@@ -92,16 +94,21 @@ async def test_each_frame_that_was_looked_at_gets_a_pair_and_the_line_knows_noth
     assert {record.verdict.model_id for record in await all_of(settings, "defects")} <= {"m1"}
 
 
-async def test_what_it_cannot_follow_is_left_out_and_counted(bootstrap: str, topic_prefix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "why"), [({"max_behind_s": -1.0}, Shed.BEHIND), ({"left_over": lambda: 0.1}, Shed.BUSY)]
+)
+async def test_what_it_cannot_follow_or_has_no_room_for_is_left_out_and_counted(
+    bootstrap: str, topic_prefix: str, tmp_path: Path, options: dict[str, Any], why: Shed
+) -> None:
     settings = await line(bootstrap, topic_prefix, tmp_path)
     async with (
         running_worker(settings, default=None, sources=released_models(settings, NOTHING)),
-        shadowing(settings, max_behind_s=-1.0) as service,
+        shadowing(settings, **options) as service,
     ):
         await asyncio.sleep(2)
         assert len(await inspect(settings, *range(6))) == 6
         async with asyncio.timeout(30):
             while service.shed.total() < 6:
                 await asyncio.sleep(0.1)
-        assert service.shed == {Shed.BEHIND: 6}
+        assert service.shed == {why: 6}
     assert await all_of(settings, "shadow") == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from schemas.records import Precision
 from tests.models_fixture import tiny_artifact, tiny_pictures
 
 BUCKETS = (1, 2, 4)
+CALM = threading.Event()
 
 
 def kept(artifact: Artifact, folder: Path) -> Path:
@@ -27,7 +30,8 @@ def kept(artifact: Artifact, folder: Path) -> Path:
 
 def test_the_network_that_comes_back_scores_as_the_one_that_is_converted_here(tmp_path: Path) -> None:
     artifact = tiny_artifact()
-    found = rehearse(kept(artifact, tmp_path), "openvino:CPU", Precision.FP32, BUCKETS)
+    found = rehearse(kept(artifact, tmp_path), "openvino:CPU", Precision.FP32, BUCKETS, CALM)
+    assert found is not None
     assert (found.device, found.precision) == ("openvino:CPU", Precision.FP32)
     assert found.graph is not None
     here = open_engine(artifact, "openvino:CPU", Precision.FP32, BUCKETS)
@@ -39,7 +43,8 @@ def test_the_network_that_comes_back_scores_as_the_one_that_is_converted_here(tm
 
 
 def test_another_framework_gives_no_network(tmp_path: Path) -> None:
-    found = rehearse(kept(tiny_artifact(), tmp_path), "torch:cpu", Precision.FP32, BUCKETS)
+    found = rehearse(kept(tiny_artifact(), tmp_path), "torch:cpu", Precision.FP32, BUCKETS, CALM)
+    assert found is not None
     assert (found.device, found.graph) == ("torch:cpu", None)
 
 
@@ -50,30 +55,35 @@ def test_what_would_be_refused_here_is_refused_there_with_the_same_sentence(tmp_
     with pytest.raises(ModelRefusedError) as here:
         open_engine(wrong, "openvino:CPU", Precision.FP32, BUCKETS)
     with pytest.raises(ModelRefusedError) as there:
-        rehearse(kept(wrong, tmp_path), "openvino:CPU", Precision.FP32, BUCKETS)
+        rehearse(kept(wrong, tmp_path), "openvino:CPU", Precision.FP32, BUCKETS, CALM)
     assert str(there.value) == str(here.value)
 
 
 def test_the_network_of_another_model_is_found_out_also_by_the_brief_look(tmp_path: Path) -> None:
-    other = rehearse(kept(tiny_artifact(seed=1), tmp_path), "openvino:CPU", Precision.FP32, BUCKETS)
+    other = rehearse(kept(tiny_artifact(seed=1), tmp_path), "openvino:CPU", Precision.FP32, BUCKETS, CALM)
+    assert other is not None
     with pytest.raises(ModelRefusedError, match="golden vector"):
         open_engine(tiny_artifact(), "openvino:CPU", Precision.FP32, BUCKETS, graph=other.graph, briefly=True)
 
 
 def test_a_process_that_ends_is_a_model_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = kept(tiny_artifact(), tmp_path)
-    ends = [
-        sys.executable,
-        "-c",
-        "import os, sys; print('out of memory', file=sys.stderr); sys.stderr.flush(); os.abort()",
-    ]
-    run = subprocess.run
-    monkeypatch.setattr(rehearsal.subprocess, "run", lambda command, **rest: run(ends, **rest))
+    program = "import os, sys; print('out of memory', file=sys.stderr); sys.stderr.flush(); os.abort()"
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **rest: start([sys.executable, "-c", program], **rest))
     with pytest.raises(ModelRefusedError, match=r"ended with -6: out of memory"):
-        rehearse(directory, "openvino:CPU", Precision.FP32, BUCKETS)
+        rehearse(directory, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
 
 
 def test_a_process_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "LONGEST_S", 0.05)
     with pytest.raises(ModelRefusedError, match="was not open after"):
-        rehearse(kept(tiny_artifact(), tmp_path), "openvino:CPU", Precision.FP32, BUCKETS)
+        rehearse(kept(tiny_artifact(), tmp_path), "openvino:CPU", Precision.FP32, BUCKETS, CALM)
+
+
+def test_it_is_left_at_once_where_there_is_no_time_for_it(tmp_path: Path) -> None:
+    hurry = threading.Event()
+    hurry.set()
+    began = time.monotonic()
+    assert rehearse(kept(tiny_artifact(), tmp_path), "openvino:CPU", Precision.FP32, BUCKETS, hurry) is None
+    assert time.monotonic() - began < 1, "a process that opens it takes seconds"

@@ -32,10 +32,11 @@ class Store:
     def __init__(self) -> None:
         self.broken: set[str] = set()
         self.opened: list[str] = []
-        self.beside: list[str] = []
+        self.beside: dict[str, bool] = {}  # and whether it was told to hurry
         self.engines: dict[str, FakeEngine] = {}
         self.may_open = threading.Event()
         self.may_open.set()
+        self.careful_s = 0.1
 
     def open(self, variant: ModelVariant, release: Release | None) -> ServingModel:
         assert self.may_open.wait(30)
@@ -45,8 +46,8 @@ class Store:
         self.engines[name] = FakeEngine()
         return serving_model(self.engines[name], variant.model_id)
 
-    def open_beside(self, variant: ModelVariant, release: Release | None) -> ServingModel:
-        self.beside.append(str(variant))
+    def open_beside(self, variant: ModelVariant, release: Release | None, hurry: threading.Event) -> ServingModel:
+        self.beside[str(variant)] = hurry.wait(self.careful_s)
         return self.open(variant, release)
 
 
@@ -101,7 +102,7 @@ async def test_a_release_is_loaded_beside_what_serves_while_frames_go_on() -> No
     assert worker.rooms.keys() == {"own"}
     worker.store.may_open.set()
     await until(lambda: "m1" in worker.rooms)
-    assert worker.store.beside == ["m1"]
+    assert worker.store.beside == {"m1": False}
     assert (await worker.score("m1")).provenance.model_id == "m1"
     running.cancel()
 
@@ -112,20 +113,24 @@ async def test_before_the_first_frame_everything_in_force_is_there_and_nothing_e
     worker.put_in_force("mod2", 1)
     await worker.keeper.ready()
     assert worker.store.opened == ["mod2"]
-    assert worker.store.beside == [], "nobody is held up yet, and a process more takes its time"
+    assert worker.store.beside == {}, "nobody is held up yet, and a process more takes its time"
     await worker.settle()
     assert worker.rooms.keys() == {"own", "mod2", "m1", "model3"}
 
 
-async def test_what_a_recipe_asks_for_at_once_is_opened_in_the_quickest_way() -> None:
+async def test_care_ends_once_frames_are_about_to_need_the_model_or_one_behind_it() -> None:
     worker = Worker()
     running = asyncio.create_task(worker.keeper.run())
-    worker.put_in_force("m1", 1)
     worker.release("m1")
-    worker.put_in_force("mod2", 1, line="l2", begins_in_s=60)
+    worker.put_in_force("m1", 1, begins_in_s=3600)
+    await until(lambda: "m1" in worker.rooms)
+    worker.store.careful_s = 30
     worker.release("mod2")
-    await until(lambda: {"m1", "mod2"} <= worker.rooms.keys())
-    assert (worker.store.opened, worker.store.beside) == (["m1", "mod2"], ["mod2"])
+    await asyncio.sleep(0.05)
+    worker.release("model3")
+    worker.put_in_force("model3", 1, line="l2", begins_in_s=10)
+    await until(lambda: {"mod2", "model3"} <= worker.rooms.keys())
+    assert worker.store.beside == {"m1": False, "mod2": True, "model3": True}
     running.cancel()
 
 

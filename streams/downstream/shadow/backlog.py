@@ -20,6 +20,7 @@ class Shed(StrEnum):
     BEHIND = "behind"  # it waited too long
     GONE = "gone"  # its frame is no more to be read
     NOT_LOADED = "not loaded"  # the shadow model is not here
+    BUSY = "busy"  # the line left too little of the machine over
 
 
 class Backlog(Generic[T]):
@@ -39,6 +40,11 @@ class Backlog(Generic[T]):
             self._waiting.popleft()
             self.shed[Shed.FULL] += 1
         self._waiting.append((made_s, item))
+
+    def shed_all(self, why: Shed) -> None:
+        """Nothing waits any more."""
+        self.shed[why] += len(self._waiting)
+        self._waiting.clear()
 
     def take(self, most: int, now_s: float) -> list[T]:
         """The oldest that are not too old."""

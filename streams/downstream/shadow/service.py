@@ -15,7 +15,7 @@ import math
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +31,7 @@ from streams.bus.registry_client import codec_for
 from streams.bus.subscriber import Received, Subscription
 from streams.downstream.shadow.backlog import Backlog, Shed
 from streams.downstream.shadow.comparing import compared, is_compared, shadow_recipe, shadowed_by
+from streams.downstream.shadow.left_over import LeftOver
 from streams.errors import FrameRejectedError, OperatorError
 from streams.health import Work
 from streams.inspection.decide import Provenance, rejected
@@ -52,6 +53,7 @@ log = logging.getLogger(__name__)
 GROUP = "shadow"
 MAX_BEHIND_S = 5.0
 WAITING_MOST = 256  # verdicts that wait; they hold no picture
+LEAST_LEFT = 0.25  # of the machine: with less, whatever a shadow does is felt by the line
 AT_ONCE = 8  # frames in hand: at most so many pictures are held
 TELL_S = 60.0
 
@@ -73,8 +75,11 @@ class ShadowService:
         sources: Sources,
         max_behind_s: float = MAX_BEHIND_S,
         registry: CollectorRegistry = REGISTRY,
+        left_over: Callable[[], float] | None = None,
     ) -> None:
+        """`left_over`: the share of this machine that its line leaves over."""
         self._settings, self._max_behind_s = settings, max_behind_s
+        self._left_over = left_over or LeftOver(time.monotonic)
         codec = self._codec = codec_for(settings)
         self._metrics, self._told = ShadowMetrics(registry), Counter[Shed]()
         self._recipes = RecipeBook()
@@ -160,6 +165,8 @@ class ShadowService:
         told_s = time.monotonic()
         while True:
             self._came.clear()
+            if self._left_over() < LEAST_LEFT:
+                self._backlog.shed_all(Shed.BUSY)
             taken = self._backlog.take(AT_ONCE, time.time())
             if taken:
                 self._in_hand = len(taken)
