@@ -11,17 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from models.artifact import U8, Artifact, Golden, ModelClass
-from models.dataset import UNKNOWN, Pictures
+from models.dataset import UNKNOWN
 from models.families import head_of
-from models.fit import Fit, FitSpec, Hooks, Step
+from models.fit import FitSpec, Hooks, Step
 from models.golden import GOLDEN_PICTURES, scores_of, tolerances
 from models.preprocess import Preprocessing
-from models.resnet import Classifier, build_network
+from models.pretrain import practising
+from models.resnet import Classifier
 from models.train import one_thread
 
 _SURE = 12.0  # logit by which every part is good
@@ -44,13 +43,10 @@ def good_only(pictures: U8, spec: GoodOnlySpec, at: datetime, on_step: Callable[
 
     Its bank is still to be made (`novelty.with_novelty`). DatasetError for fewer pictures than a batch.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.seed)
-        network = build_network(spec.arch, 2)
-    classifier = Classifier(network, spec.preprocessing.mean, spec.preprocessing.std, 1.0)
-    data = Pictures(pictures, np.zeros(len(pictures), np.int64))
     with one_thread():
-        Fit(classifier, data, 0, FitSpec(practice=spec.practice, epochs=0), spec.seed).run(Hooks(on_step))
+        fit = FitSpec(practice=spec.practice)
+        classifier, practice = practising(pictures, spec.arch, spec.preprocessing, fit, spec.seed)
+        practice.run(Hooks(on_step))
         classifier.eval().requires_grad_(False)
         _always_good(classifier)
         golden = pictures[:GOLDEN_PICTURES]

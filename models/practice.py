@@ -1,7 +1,7 @@
-"""Practice before real defects are learnt: where is a made-up mark, and of which kind?
+"""Practice before real defects are learnt, self-supervised: where is a made-up mark, and of which kind?
 
-Place in the flow: the first phase of `fit.py`. From real labels alone a network of random weights learns next to
-nothing in the minutes that training may take; see `pasted.py`. Knows no real defect.
+Place in the flow: the first phase of `fit.py`, and all of it in `pretrain.py`. From real labels alone a network of
+random weights learns next to nothing in the minutes that training may take; see `pasted.py`. Knows no real defect.
 """
 
 from __future__ import annotations

@@ -45,6 +45,11 @@ def tensors_of(file: Path, data: bytes) -> dict[str, Tensor]:
         raise ModelRefusedError(f"{file} is no safetensors file: {error}") from error
 
 
+def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    """A safetensors file of contiguous tensors by their names."""
+    safetensors.torch.save_file(dict(tensors), file)
+
+
 def begin_with(
     network: nn.Module, start: Mapping[str, Tensor], known: Sequence[str] = (), wanted: Sequence[str] = ()
 ) -> None:

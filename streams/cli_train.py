@@ -49,6 +49,13 @@ def train(
     folder: Folder = None,
     labels: Labels = "folders",
     data: Data = None,
+    pretrain: Annotated[
+        Path | None,
+        typer.Option(
+            help="Learn from all pictures of this folder, without any label (self-supervised: it finds made-up "
+            "defects), and keep weights for --start; --out is then a file, WEIGHTS.safetensors."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of the model. Default: in the data directory.")] = None,
     name: Annotated[str | None, typer.Option(help="The model's id. Default: by source and architecture.")] = None,
     arch: Annotated[
@@ -79,7 +86,12 @@ def train(
         ),
     ] = None,
     practice: Annotated[
-        int | None, typer.Option(min=0, help="Pictures with made-up defects, shown first; to a ViT none by default.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Pictures with made-up defects, shown first (self-supervised: no label is needed); to a ViT none by "
+            "default.",
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Times that all pictures are shown.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Pictures a step.")] = None,
@@ -142,8 +154,10 @@ def train(
     `lineside train --data flanges-1`, `lineside train --data flanges-1 --size 224x224 --start imagenet`,
     `lineside train --data flanges-1 --arch resnet34 --size 224x224 --epochs 30 --balance oversample --average 0.999`,
     `lineside train --data castings-3 --tile 512 --size 224x224 --region "sealing face=0.1,0.2,0.8,0.3"`,
-    `lineside train --data flanges-1 --multi-label`.
+    `lineside train --data flanges-1 --multi-label`,
+    `lineside train --pretrain shots --size 224x224 --out shots.safetensors`.
     """
+    from streams.commands.pretrain import pretrain_command
     from streams.commands.train import TrainOptions, train_command
 
     ensure_data_dir(settings)
@@ -179,7 +193,12 @@ def train(
     }
     given = {name: value for name, value in changes.items() if value is not None}
     options = TrainOptions(data=data, out=out, start=start, fresh=fresh, as_json=as_json, changes=given)
-    asyncio.run(train_command(settings, request, options))
+    if pretrain is None:
+        asyncio.run(train_command(settings, request, options))
+        return
+    if data or folder:
+        raise CallerError("--pretrain names the folder of pictures without labels; leave out --data and --folder")
+    asyncio.run(pretrain_command(settings, pretrain, options))
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Callable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from models.dataset import Example, Split, split_of
 from models.preprocess import EncodedImage
@@ -69,15 +69,24 @@ def _synthetic_examples(options: SyntheticOptions, on_progress: Callable[[int, i
     return examples
 
 
+async def unlabelled(folder: Path) -> dict[str, EncodedImage]:
+    """All pictures of a folder by their names, whatever they show."""
+    source = folder_source(SourceRequest(kind=SourceKind.FOLDER, folder=folder))
+    return {shot.attributes["file"]: _image(shot) async for shot in source}
+
+
 async def _folder_examples(request: SourceRequest) -> AsyncIterator[Example]:
     """The folder's labelled pictures; a picture without part id counts as a part of its own."""
     source = folder_source(request)
     async for shot in source:
         if shot.label is not None:
-            digest = sha256_of(shot.data)
-            image = EncodedImage(shot.data, shot.encoding, shot.width, shot.height, shot.stride, shot.bits, digest)
-            also = _beside(source.options.labels, shot, request.good)
-            yield Example(image=image, label=shot.label, part_id=shot.part_id or digest, also=also)
+            image, also = _image(shot), _beside(source.options.labels, shot, request.good)
+            yield Example(image=image, label=shot.label, part_id=shot.part_id or sha256_of(shot.data), also=also)
+
+
+def _image(shot: Shot) -> EncodedImage:
+    digest = sha256_of(shot.data)
+    return EncodedImage(shot.data, shot.encoding, shot.width, shot.height, shot.stride, shot.bits, digest)
 
 
 def _beside(labels: Labels, shot: Shot, good: str) -> tuple[str, ...]:

@@ -74,8 +74,7 @@ async def train_command(settings: Settings, request: SourceRequest, options: Tra
         spec = dataclasses.replace(DATASET_SPEC, good=found.info.good, order=found.info.classes)
     spec = changed(spec, options.changes)
     check_spec(spec)
-    cache = settings.data_dir / "cache" / "weights"
-    first = await first_of(options.start, spec.arch, cache, ui) if options.start else First()
+    first = await first_of(options.start, spec.arch, cache_of(settings), ui) if options.start else First()
     if options.data is not None:
         examples = await asyncio.to_thread(labelled_set.examples, options.data)
     else:
@@ -154,11 +153,16 @@ def state_beside(directory: Path) -> Path:
     return directory.with_name(f".{directory.name}.training")
 
 
-async def _in_thread(examples: Sequence[Example], spec: TrainSpec, ui: Ui, keeping: Keeping, first: First) -> Artifact:
-    """Train off the event loop; a cancelled wait (Ctrl-C) ends the training at its next step."""
+def cache_of(settings: Settings) -> Path:
+    """Where fetched weights are kept."""
+    return settings.data_dir / "cache" / "weights"
+
+
+def shown(ui: Ui, make: MakeBar) -> Callable[[Progress], None]:
+    """Shows where a training is."""
     bars: dict[str, Any] = {}
 
-    def show(progress: Progress, make: MakeBar) -> None:
+    def show(progress: Progress) -> None:
         if progress.stage not in bars:
             bars[progress.stage] = make(STAGES[progress.stage], progress.total)
             if progress.stage == "fit" and progress.done > 1:
@@ -166,12 +170,18 @@ async def _in_thread(examples: Sequence[Example], spec: TrainSpec, ui: Ui, keepi
         note = f"loss {progress.loss:.3f}" if progress.loss is not None else ""
         bars[progress.stage](progress.done, note)
 
+    return show
+
+
+async def _in_thread(examples: Sequence[Example], spec: TrainSpec, ui: Ui, keeping: Keeping, first: First) -> Artifact:
+    """Train off the event loop; a cancelled wait (Ctrl-C) ends the training at its next step."""
     with ui.bars() as make:
+        show = shown(ui, make)
 
         def work(go_on: Callable[[], None]) -> Artifact:
             def on_progress(progress: Progress) -> None:
                 go_on()
-                show(progress, make)
+                show(progress)
 
             return train(examples, spec, on_progress, keeping=keeping, start=first.weights, known=first.classes)
 
