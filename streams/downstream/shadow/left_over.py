@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 
 EVERY_S = 1.0  # a share over less would be mostly chance
+_LEFT = ("idle", "iowait", "nice")
+_PARTS = ("user", "system", "irq", "softirq", "steal", *_LEFT)  # `guest` is part of `user`
 
 
 class LeftOver:
@@ -26,11 +28,7 @@ class LeftOver:
         now = self._clock()
         if now - self._at >= EVERY_S:
             seen = self._counters()
-            spent = {name: getattr(seen, name) - getattr(self._seen, name) for name in seen._fields if name in _PARTS}
+            spent = {name: getattr(seen, name) - getattr(self._seen, name) for name in _PARTS if name in seen._fields}
             left = sum(spent.get(name, 0.0) for name in _LEFT)
             self._at, self._seen, self._share = now, seen, left / (sum(spent.values()) or 1.0)
         return self._share
-
-
-_LEFT = ("idle", "iowait", "nice")
-_PARTS = ("user", "system", "irq", "softirq", "steal", *_LEFT)  # `guest` is part of `user`
