@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from many_models import saved
-from paced import LINES, Paced, Verdict, plant, programs, quantiles, recipe
+from paced import LINES, Paced, Verdict, latencies_ms, plant, programs, quantiles, recipe
 
 from schemas.records import Reason
 from streams.recipes.publishing import history
@@ -56,7 +56,7 @@ async def measured(options: argparse.Namespace, paced: Paced, directories: Seque
         "rate_per_s": round(rate, 1),
         "lost": paced.sent - len(set(frames)),
         "copies": len(frames) - len(set(frames)),
-        **{name: quantiles(verdicts) | {"late": _late(verdicts)} for name, verdicts in found.items()},
+        **{name: quantiles(verdicts) | _latest(verdicts) for name, verdicts in found.items()},
         **await judged_rightly(paced, found["swaps"]),
     }
 
@@ -83,8 +83,9 @@ async def judged_rightly(paced: Paced, verdicts: Sequence[Verdict]) -> dict[str,
     }
 
 
-def _late(verdicts: Sequence[Verdict]) -> int:
-    return sum(not got.record.deadline_met for got in verdicts)
+def _latest(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    late = sum(not got.record.deadline_met for got in verdicts)
+    return {"slowest_ms": max(latencies_ms(verdicts)), "late": late}
 
 
 async def main(options: argparse.Namespace) -> dict[str, Any]:
