@@ -41,7 +41,7 @@ def watch(
     """Watch how pictures are taken and scored, until SIGTERM or Ctrl-C; show it, or teach what is usual.
 
     Of each camera and SKU the first frames say what is usual: light, contrast, sharpness, clipped levels, where edges
-    lie; of scores and novelty what the model's artifact says. Windows of 50, 200 and 1,000 frames are held against it.
+    lie; of scores and novelty what the model's artifact says. Windows of 50 to 1,000 frames are held against it.
     What has moved, a camera that stands still or repeats itself, and rejects that stay away become alarms with
     pictures; the sampler takes frames of such cameras. Run one for an installation. Examples: `lineside drift`,
     `lineside drift --learn-frames 2000 --no-rejects-minutes 120`, `lineside drift show`,

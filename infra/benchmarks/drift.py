@@ -3,7 +3,7 @@
     .venv/bin/python infra/benchmarks/drift.py [--pictures 2000] [--windows 1000] [--model DIR] [--seed 0] [--json]
 
 Real figures of drawn parts, as a camera sees them through a window of 600x440 (so that a camera that is moved sees what
-was beside it before). Quiet: references of 500 frames and windows of 50, 200 and 1,000, drawn anew from the figures of
+was beside it before). Quiet: references of 500 frames and windows of 50 to 1,000, drawn anew from the figures of
 many different parts with a little noise, so that no two are equal; each window has a reference of its own. Faults: the
 pictures of other parts, blurred, darkened, moved or frozen, measured and handed to the watch as verdicts. With --model,
 a directory of a model that knows these parts, its scores (and novelty) are watched as well.

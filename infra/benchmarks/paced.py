@@ -20,7 +20,7 @@ import numpy as np
 from kafka_overhead import bench_frame, drawn_pictures, send_frame
 
 from models.artifact import load_artifact
-from schemas.records import Mode, Recipe, VerdictIssued
+from schemas.records import Mode, ModelReleased, Recipe, VerdictIssued
 from streams.bus.admin import ensure_topics
 from streams.bus.embedded import BrokerConfig, EmbeddedBroker
 from streams.bus.offsets import end_offsets
@@ -49,10 +49,14 @@ class Paced:
         self.settings, self._publisher = settings, publisher
         self._pictures, self.sent = drawn_pictures(), 0
 
-    async def release(self, directory: Path) -> None:
-        """A model on the shelf, and known to all."""
+    def shelve(self, directory: Path) -> ModelReleased:
+        """A model put on the shelf, and what makes it known: a second of work here that would delay frames to send."""
         artifact = Shelf(self.settings.model_store_dir).put(directory, load_artifact(directory).sha256)
-        await publish(self.settings, record_of(artifact, "benchmark"), "model.release", None)
+        return record_of(artifact, "benchmark")
+
+    async def release(self, shelved: ModelReleased) -> None:
+        """Known to all."""
+        await publish(self.settings, shelved, "model.release", None)
 
     async def recipe(self, made: Recipe) -> None:
         await (await self._publisher.send(RECIPES, made, key=b"recipe", partition=0))

@@ -88,7 +88,7 @@ async def main(options: argparse.Namespace) -> dict[str, Any]:
     async with plant() as paced, programs(paced.settings, ("worker",) * WORKERS) as workers:
         settings, directories = paced.settings, list(saved(2, paced.settings.data_dir / "made"))
         for directory in directories:
-            await paced.release(directory)
+            await paced.release(paced.shelve(directory))
         await asyncio.gather(*(worker.start() for worker in workers))
         rate = await poured(paced, options)
         await until_there(settings, VERDICTS, paced.sent)

@@ -64,7 +64,7 @@ async def all_pairs(settings: Settings) -> list[ShadowCompared]:
 async def main(options: argparse.Namespace) -> dict[str, Any]:
     async with plant() as paced, programs(paced.settings, ("worker", "shadow")) as (worker, shadow):
         for directory in saved(2, paced.settings.data_dir / "made"):
-            await paced.release(directory)
+            await paced.release(paced.shelve(directory))
         await worker.start()
         return await measured(options, shadow, paced)
 

@@ -14,41 +14,44 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from bisect import bisect
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from many_models import saved
 from paced import LINES, Paced, Verdict, latencies_ms, plant, programs, quantiles, recipe
 
-from schemas.records import Reason
+from schemas.records import ModelReleased, Reason
 from streams.recipes.publishing import history
 
 
-async def swapped(paced: Paced, directories: Iterator[Path], every_s: float) -> None:
-    """Each model released, and told to begin AHEAD from then on all lines when the next one is."""
-    loop = asyncio.get_running_loop()
+async def swapped(paced: Paced, models: Iterable[ModelReleased], every_s: float) -> list[datetime]:
+    """Each model released, and told to begin AHEAD from then on all lines when the next one is; when that was."""
+    loop, released = asyncio.get_running_loop(), list[datetime]()
     due, warm = loop.time(), ""
-    for number, directory in enumerate([*directories, None], start=1):
-        if directory:
-            await paced.release(directory)
+    for number, model in enumerate([*models, None], start=1):
+        if model:
+            await paced.release(model)
         for line in range(LINES) if warm else ():
             await paced.recipe(recipe(line, number, warm))
-        warm, due = directory.name if directory else "", due + every_s
+        warm, due = model.model_id if model else "", due + every_s
+        released.append(datetime.now(UTC))
         await asyncio.sleep(max(0.0, due - loop.time()))
+    return released
 
 
-async def measured(options: argparse.Namespace, paced: Paced, directories: Sequence[Path]) -> dict[str, Any]:
-    await paced.release(directories[0])
-    await paced.in_force(recipe(line, 1, directories[0].name) for line in range(LINES))
+async def measured(options: argparse.Namespace, paced: Paced, models: Sequence[ModelReleased]) -> dict[str, Any]:
+    await paced.release(models[0])
+    await paced.in_force(recipe(line, 1, models[0].model_id) for line in range(LINES))
     capacity = await paced.capacity()
     rate, seconds = options.load * capacity, options.every * (options.swaps + 1) + 10
     found: dict[str, list[Verdict]] = {}
     found["before"] = await paced.stretch(rate, options.quiet, options.deadline_ms)
-    swapping = asyncio.create_task(swapped(paced, iter(directories[1:]), options.every))
+    swapping = asyncio.create_task(swapped(paced, models[1:], options.every))
     found["swaps"] = await paced.stretch(rate, seconds, options.deadline_ms)
-    await swapping
+    released = await swapping
     found["after"] = await paced.stretch(rate, options.quiet, options.deadline_ms)
     frames = [got.record.frame_id for got in await paced.verdicts("earliest")]
     return {
@@ -57,8 +60,19 @@ async def measured(options: argparse.Namespace, paced: Paced, directories: Seque
         "lost": paced.sent - len(set(frames)),
         "copies": len(frames) - len(set(frames)),
         **{name: quantiles(verdicts) | _latest(verdicts) for name, verdicts in found.items()},
+        "by_seconds_since_release": since(released, found["swaps"]),
         **await judged_rightly(paced, found["swaps"]),
     }
+
+
+def since(released: Sequence[datetime], verdicts: Sequence[Verdict]) -> dict[int, dict[str, float]]:
+    """Latencies of the frames that were appended so many seconds after the release before them, in fives."""
+    found = defaultdict[int, list[Verdict]](list)
+    for got in verdicts:
+        place = bisect(released, got.record.source_timestamp) - 1
+        if place >= 0:
+            found[int((got.record.source_timestamp - released[place]).total_seconds()) // 5 * 5].append(got)
+    return {seconds: quantiles(its) | _latest(its) for seconds, its in sorted(found.items())}
 
 
 async def judged_rightly(paced: Paced, verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -90,9 +104,10 @@ def _latest(verdicts: Sequence[Verdict]) -> dict[str, float]:
 
 async def main(options: argparse.Namespace) -> dict[str, Any]:
     async with plant() as paced, programs(paced.settings, ("worker",)) as (worker,):
-        directories = list(saved(options.swaps + 1, paced.settings.data_dir / "made"))
+        made = saved(options.swaps + 1, paced.settings.data_dir / "made")
+        models = [paced.shelve(directory) for directory in made]
         await worker.start()
-        return await measured(options, paced, directories)
+        return await measured(options, paced, models)
 
 
 if __name__ == "__main__":

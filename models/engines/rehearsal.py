@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+import psutil
 
 from models.artifact import Artifact, Graph, load_artifact
 from models.engines import open_engine, settled
@@ -25,8 +29,11 @@ from models.errors import ModelError, ModelRefusedError
 from schemas.records import Precision
 
 NICENESS = 19  # what the frames leave over
-LONGEST_S = 300.0
+LONGEST_S = 300.0  # of processor time
+PATIENCE = 12  # times that in wall time: what frames leave over may be little, and nobody waits until `hurry` says so
 LOOK_S = 0.1
+PROGRAM = f"import os; os.nice({NICENESS}); from models.engines.rehearsal import main; main()"
+"""Nice before it imports torch: that alone is two seconds of processor time."""
 XML, WEIGHTS, ERRORS = "network.xml", "network.bin", "errors"
 
 
@@ -45,11 +52,11 @@ def rehearse(
     """Verify the model, open it as `open_engine` does and run all of its golden vectors, in another process. Blocks.
 
     None once `hurry` is set: there was no time for it. Raises what `open_engine` would, as ModelRefusedError, and for a
-    process that ends or takes longer than LONGEST_S.
+    process that ends or takes longer than LONGEST_S. That process ends with this one, however it ends.
     """
     with tempfile.TemporaryDirectory(prefix="lineside-rehearsal-") as scratch:
         asked = json.dumps([str(directory), device, precision, list(buckets), scratch])
-        command = [sys.executable, "-P", "-m", "models.engines.rehearsal", asked]
+        command = [sys.executable, "-P", "-c", PROGRAM, asked]
         answer = _answer(command, directory, Path(scratch) / ERRORS, hurry)
         if answer is None:
             return None
@@ -59,13 +66,13 @@ def rehearse(
 
 
 def _answer(command: Sequence[str], directory: Path, errors: Path, hurry: threading.Event) -> dict[str, str] | None:
-    give_up_at = time.monotonic() + LONGEST_S
-    with errors.open("wb") as stderr, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process:
+    began = time.monotonic()
+    with errors.open("wb") as stderr, _started(command, stderr) as process:
         try:
             while process.poll() is None:
                 if hurry.wait(LOOK_S):
                     return None
-                if time.monotonic() > give_up_at:
+                if _lasts_too_long(process.pid, began):
                     raise ModelRefusedError(f"{directory} was not open after {LONGEST_S:g} s in a process of its own")
         finally:
             process.kill()
@@ -75,6 +82,17 @@ def _answer(command: Sequence[str], directory: Path, errors: Path, hurry: thread
         last = errors.read_text(errors="replace").strip().rpartition("\n")[2]
         raise ModelRefusedError(f"{directory}: the process that opens it first ended with {process.returncode}: {last}")
     return dict(json.loads(said))
+
+
+def _started(command: Sequence[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    """It ends when this process closes its standard input by ending; a Ctrl-C is not meant for it."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, process_group=0)
+
+
+def _lasts_too_long(pid: int, began: float) -> bool:
+    took = psutil.Process(pid).cpu_times()
+    return took.user + took.system > LONGEST_S or time.monotonic() - began > LONGEST_S * PATIENCE
 
 
 def _read(scratch: Path) -> Graph | None:
@@ -99,16 +117,20 @@ def _converted(artifact: Artifact) -> Graph:
     return kept(converted(artifact))
 
 
+def _end_with_the_worker(scratch: str) -> None:
+    """Its end of the pipe closes when it ends, and then nobody else removes what lies in `scratch`."""
+    os.read(sys.stdin.fileno(), 1)
+    shutil.rmtree(scratch, ignore_errors=True)
+    os._exit(1)
+
+
 def main() -> None:
-    """Entry."""
-    os.nice(NICENESS)
+    """Of that process, once it is nice."""
+    asked = json.loads(sys.argv[1])
+    threading.Thread(target=_end_with_the_worker, args=(asked[-1],), daemon=True).start()
     try:
-        found = _opened(*json.loads(sys.argv[1]))
+        found = _opened(*asked)
     except ModelError as error:
         print(json.dumps({"refused": str(error)}))
     else:
         print(json.dumps({"device": found.device, "precision": found.precision}))
-
-
-if __name__ == "__main__":
-    main()

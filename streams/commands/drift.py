@@ -30,7 +30,7 @@ from streams.stopping import stop_on_signals
 from streams.tail import plain, safe
 from streams.topics import ALARMS, CAMERA_REFERENCES, MODELS, RECIPES, topic_specs
 
-SHOWN = SIZES[1]  # newest frames that are held against what is usual
+SHOWN = SIZES[-2]  # newest frames that are held against what is usual
 
 
 async def run_drift(settings: Settings, options: DriftOptions, on_ready: Callable[[], None]) -> None:

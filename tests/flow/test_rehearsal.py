@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from models.artifact import Artifact, Golden, save_artifact
@@ -19,6 +21,7 @@ from models.errors import ModelRefusedError
 from schemas.records import Precision
 from tests.models_fixture import tiny_artifact, tiny_pictures
 
+REPOSITORY = Path(__file__).parents[2]
 BUCKETS = (1, 2, 4)
 CALM = threading.Event()
 
@@ -66,19 +69,64 @@ def test_the_network_of_another_model_is_found_out_also_by_the_brief_look(tmp_pa
         open_engine(tiny_artifact(), "openvino:CPU", Precision.FP32, BUCKETS, graph=other.graph, briefly=True)
 
 
-def test_a_process_that_ends_is_a_model_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = kept(tiny_artifact(), tmp_path)
-    program = "import os, sys; print('out of memory', file=sys.stderr); sys.stderr.flush(); os.abort()"
+def test_it_is_nice_before_it_imports_what_takes_seconds(tmp_path: Path) -> None:
+    package = tmp_path / "models"
+    package.mkdir()
+    (package / "__init__.py").write_text("import os; print(os.nice(0)); raise SystemExit")
+    command = [sys.executable, "-P", "-c", rehearsal.PROGRAM, "[]"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, check=True)
+    assert done.stdout.split() == [b"19"]
+
+
+def instead(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a program instead of the one that opens the model."""
     start = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda command, **rest: start([sys.executable, "-c", program], **rest))
+
+
+def test_a_process_that_ends_is_a_model_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("import os, sys; print('out of memory', file=sys.stderr); sys.stderr.flush(); os.abort()", monkeypatch)
     with pytest.raises(ModelRefusedError, match=r"ended with -6: out of memory"):
-        rehearse(directory, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
+        rehearse(tmp_path, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
 
 
-def test_a_process_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsal, "LONGEST_S", 0.05)
+def test_a_process_that_works_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("while True: pass", monkeypatch)
+    monkeypatch.setattr(rehearsal, "LONGEST_S", 0.2)
+    monkeypatch.setattr(rehearsal, "PATIENCE", 1e6)
     with pytest.raises(ModelRefusedError, match="was not open after"):
-        rehearse(kept(tiny_artifact(), tmp_path), "openvino:CPU", Precision.FP32, BUCKETS, CALM)
+        rehearse(tmp_path, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
+
+
+def test_one_that_frames_leave_no_processor_to_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("""import time; time.sleep(1.5); print('{"refused": "it came to its end"}')""", monkeypatch)
+    monkeypatch.setattr(rehearsal, "LONGEST_S", 1.0)
+    with pytest.raises(ModelRefusedError, match="it came to its end"):
+        rehearse(tmp_path, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
+
+
+def test_one_that_stands_still_is_given_up_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("import time; time.sleep(600)", monkeypatch)
+    monkeypatch.setattr(rehearsal, "LONGEST_S", 0.2)
+    monkeypatch.setattr(rehearsal, "PATIENCE", 2)
+    with pytest.raises(ModelRefusedError, match="was not open after"):
+        rehearse(tmp_path, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
+
+
+def test_when_the_worker_is_killed_it_ends_and_leaves_nothing(tmp_path: Path) -> None:
+    directory = kept(tiny_artifact(), tmp_path)
+    program = f"""import threading; from pathlib import Path; from models.engines.rehearsal import rehearse
+from schemas.records import Precision
+rehearse(Path({str(directory)!r}), "openvino:CPU", Precision.FP32, {BUCKETS}, threading.Event())"""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    worker = subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=REPOSITORY)
+    while not (begun := psutil.Process(worker.pid).children()):
+        assert worker.poll() is None
+        time.sleep(0.02)
+    worker.kill()
+    worker.wait()
+    assert not psutil.wait_procs(begun, timeout=20)[1]
+    assert list(tmp_path.iterdir()) == [directory]
 
 
 def test_it_is_left_at_once_where_there_is_no_time_for_it(tmp_path: Path) -> None:
