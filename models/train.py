@@ -44,6 +44,10 @@ from models.reference import reference_of
 from models.resnet import Classifier, build_network, check_input, expected_tensors
 from models.weights import begin_with
 
+LEAST_SIDE = (
+    32  # a ResNet halves five times; and of 1 pixel oneDNN 3.13 computes bf16 gradients by memory it never wrote
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSpec:
@@ -131,6 +135,9 @@ def check_spec(spec: TrainSpec) -> None:
     architecture that is unknown or takes other inputs.
     """
     check_input(spec.arch, spec.preprocessing.width, spec.preprocessing.height)
+    if min(spec.preprocessing.width, spec.preprocessing.height) < LEAST_SIDE:
+        came = f"{spec.preprocessing.width}x{spec.preprocessing.height}"
+        raise DatasetError(f"a network learns nothing of an input under {LEAST_SIDE} pixels a side; came {came}")
     if spec.soft_labels and not spec.preprocessing.is_whole:
         raise DatasetError("experts speak of whole pictures: soft labels don't go with tiles or regions")
     if spec.soft_labels and spec.multi_label:

@@ -19,15 +19,19 @@ from models.mixed import MOST_SKIPPED, Mixed, precision_on
 from models.train import Progress, train
 from schemas.records import Precision
 from tests.unit.test_train import classifier, noise, spot
-from tests.unit.test_training_goes_on import LABELS, SPEC, ended_at, same
+from tests.unit.test_training_goes_on import LABELS, ended_at, same
+from tests.unit.test_training_goes_on import SPEC as LARGER
 
+SPEC = replace(LARGER, fit=replace(LARGER.fit, practice=16))
 CPU = torch.device("cpu")
 HALVES = (Precision.BF16, Precision.FP16)
 
 
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
-    return [Example(spot(LABELS[n % 5], n), LABELS[n % 5], f"P{n}") for n in range(60)]
+    return [
+        Example(spot(LABELS[n % 5], n), LABELS[n % 5], f"P{n}") for n in range(40)
+    ]  # this CPU has no float16: a step takes a third of a second
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def wholes(examples: list[Example]) -> dict[Precision, Artifact]:
 
 
 def trained(examples: list[Example], precision: Precision, keeping: Keeping | None = None, *ends: int) -> Artifact:
-    """With a practice of 4 steps and 10 real ones; ended at some of them and begun again."""
+    """With a practice of 2 steps and 8 real ones; ended at some of them and begun again."""
     spec, show = replace(SPEC, fit=replace(SPEC.fit, precision=precision)), ended_at(*ends)
     while True:
         try:

@@ -154,6 +154,11 @@ def test_fewer_pictures_than_a_batch_are_refused() -> None:
         Fit(classifier(), noise(15), 0, FitSpec(), 0)
 
 
+def test_an_input_of_which_nothing_would_be_left_is_refused(examples: list[Example]) -> None:
+    with pytest.raises(DatasetError, match="an input under 32 pixels a side; came 160x31"):
+        train(examples, replace(SPEC, preprocessing=Preprocessing(160, 31)))
+
+
 def test_quarter_turns_of_no_square_are_refused() -> None:
     wide = Pictures(np.zeros((32, SIDE, 2 * SIDE, 3), np.uint8), np.arange(32) % 2)
     with pytest.raises(DatasetError, match="quarter turns need a square input; came 64x32"):
