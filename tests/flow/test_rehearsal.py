@@ -16,7 +16,7 @@ import pytest
 
 from models.artifact import Artifact, Golden, save_artifact
 from models.engines import open_engine, rehearsal
-from models.engines.rehearsal import rehearse
+from models.engines.rehearsal import Rehearsed, rehearse
 from models.errors import ModelRefusedError
 from schemas.records import Precision
 from tests.models_fixture import tiny_artifact, tiny_pictures
@@ -31,10 +31,17 @@ def kept(artifact: Artifact, folder: Path) -> Path:
     return folder / "model"
 
 
-def test_the_network_that_comes_back_scores_as_the_one_that_is_converted_here(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
+    """Of the tiny model."""
+    directory = kept(tiny_artifact(), tmp_path_factory.mktemp("rehearsed"))
+    rehearsed = rehearse(directory, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
+    assert rehearsed is not None
+    return rehearsed
+
+
+def test_the_network_that_comes_back_scores_as_the_one_that_is_converted_here(found: Rehearsed) -> None:
     artifact = tiny_artifact()
-    found = rehearse(kept(artifact, tmp_path), "openvino:CPU", Precision.FP32, BUCKETS, CALM)
-    assert found is not None
     assert (found.device, found.precision) == ("openvino:CPU", Precision.FP32)
     assert found.graph is not None
     here = open_engine(artifact, "openvino:CPU", Precision.FP32, BUCKETS)
@@ -62,11 +69,9 @@ def test_what_would_be_refused_here_is_refused_there_with_the_same_sentence(tmp_
     assert str(there.value) == str(here.value)
 
 
-def test_the_network_of_another_model_is_found_out_also_by_the_brief_look(tmp_path: Path) -> None:
-    other = rehearse(kept(tiny_artifact(seed=1), tmp_path), "openvino:CPU", Precision.FP32, BUCKETS, CALM)
-    assert other is not None
+def test_the_network_of_another_model_is_found_out_also_by_the_brief_look(found: Rehearsed) -> None:
     with pytest.raises(ModelRefusedError, match="golden vector"):
-        open_engine(tiny_artifact(), "openvino:CPU", Precision.FP32, BUCKETS, graph=other.graph, briefly=True)
+        open_engine(tiny_artifact(seed=1), "openvino:CPU", Precision.FP32, BUCKETS, graph=found.graph, briefly=True)
 
 
 def test_it_is_nice_before_it_imports_what_takes_seconds(tmp_path: Path) -> None:
