@@ -44,9 +44,8 @@ from models.reference import reference_of
 from models.resnet import Classifier, build_network, check_input, expected_tensors
 from models.weights import begin_with
 
-LEAST_SIDE = (
-    32  # a ResNet halves five times; and of 1 pixel oneDNN 3.13 computes bf16 gradients by memory it never wrote
-)
+LEAST_SIDE = 32
+"""Pixels of an input: a ResNet halves five times. Of 1 pixel oneDNN 3.13 computes bf16 gradients by stray memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,9 +29,8 @@ HALVES = (Precision.BF16, Precision.FP16)
 
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
-    return [
-        Example(spot(LABELS[n % 5], n), LABELS[n % 5], f"P{n}") for n in range(40)
-    ]  # this CPU has no float16: a step takes a third of a second
+    """Few: where the CPU has no float16 a step takes a third of a second."""
+    return [Example(spot(LABELS[n % 5], n), LABELS[n % 5], f"P{n}") for n in range(40)]
 
 
 @pytest.fixture(scope="module")
