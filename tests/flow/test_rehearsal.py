@@ -96,10 +96,19 @@ def test_a_process_that_ends_is_a_model_that_cannot_be_opened(tmp_path: Path, mo
         rehearse(tmp_path, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
 
 
-def test_a_process_that_works_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    instead("while True: pass", monkeypatch)
+@pytest.mark.parametrize(
+    ("program", "patience"),
+    [
+        pytest.param("while True: pass", 1e6, id="works"),
+        pytest.param("import time; time.sleep(600)", 2, id="stands still"),
+    ],
+)
+def test_a_process_without_end_is_given_up(
+    program: str, patience: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instead(program, monkeypatch)
     monkeypatch.setattr(rehearsal, "LONGEST_S", 0.2)
-    monkeypatch.setattr(rehearsal, "PATIENCE", 1e6)
+    monkeypatch.setattr(rehearsal, "PATIENCE", patience)
     with pytest.raises(ModelRefusedError, match="was not open after"):
         rehearse(tmp_path, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
 
@@ -108,14 +117,6 @@ def test_one_that_frames_leave_no_processor_to_is_waited_for(tmp_path: Path, mon
     instead("""import time; time.sleep(1.5); print('{"refused": "it came to its end"}')""", monkeypatch)
     monkeypatch.setattr(rehearsal, "LONGEST_S", 1.0)
     with pytest.raises(ModelRefusedError, match="it came to its end"):
-        rehearse(tmp_path, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
-
-
-def test_one_that_stands_still_is_given_up_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    instead("import time; time.sleep(600)", monkeypatch)
-    monkeypatch.setattr(rehearsal, "LONGEST_S", 0.2)
-    monkeypatch.setattr(rehearsal, "PATIENCE", 2)
-    with pytest.raises(ModelRefusedError, match="was not open after"):
         rehearse(tmp_path, "openvino:CPU", Precision.FP32, BUCKETS, CALM)
 
 
