@@ -33,11 +33,11 @@ async def swapped(paced: Paced, models: Iterable[ModelReleased], every_s: float)
     due, warm = loop.time(), ""
     for number, model in enumerate([*models, None], start=1):
         if model:
+            released.append(datetime.now(UTC))
             await paced.release(model)
         for line in range(LINES) if warm else ():
             await paced.recipe(recipe(line, number, warm))
         warm, due = model.model_id if model else "", due + every_s
-        released.append(datetime.now(UTC))
         await asyncio.sleep(max(0.0, due - loop.time()))
     return released
 
@@ -59,7 +59,7 @@ async def measured(options: argparse.Namespace, paced: Paced, models: Sequence[M
         "rate_per_s": round(rate, 1),
         "lost": paced.sent - len(set(frames)),
         "copies": len(frames) - len(set(frames)),
-        **{name: quantiles(verdicts) | _latest(verdicts) for name, verdicts in found.items()},
+        **{name: quantiles(verdicts) | _slowest(verdicts) for name, verdicts in found.items()},
         "by_seconds_since_release": since(released, found["swaps"]),
         **await judged_rightly(paced, found["swaps"]),
     }
@@ -72,7 +72,7 @@ def since(released: Sequence[datetime], verdicts: Sequence[Verdict]) -> dict[int
         place = bisect(released, got.record.source_timestamp) - 1
         if place >= 0:
             found[int((got.record.source_timestamp - released[place]).total_seconds()) // 5 * 5].append(got)
-    return {seconds: quantiles(its) | _latest(its) for seconds, its in sorted(found.items())}
+    return {seconds: quantiles(its) | _slowest(its) for seconds, its in sorted(found.items())}
 
 
 async def judged_rightly(paced: Paced, verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -97,7 +97,7 @@ async def judged_rightly(paced: Paced, verdicts: Sequence[Verdict]) -> dict[str,
     }
 
 
-def _latest(verdicts: Sequence[Verdict]) -> dict[str, float]:
+def _slowest(verdicts: Sequence[Verdict]) -> dict[str, float]:
     late = sum(not got.record.deadline_met for got in verdicts)
     return {"slowest_ms": max(latencies_ms(verdicts)), "late": late}
 
