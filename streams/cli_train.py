@@ -65,7 +65,9 @@ def train(
             "vit_ti_16, vit_s_16, vit_b_16 (224x224; give --start too)."
         ),
     ] = None,
-    size: Annotated[str | None, typer.Option(help="Of the network's input in pixels, such as 224x224; 32 a side at least.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Of the network's input in pixels, such as 224x224; 32 a side at least.")
+    ] = None,
     tile: Annotated[
         int | None,
         typer.Option(min=32, help="Look at overlapping squares of so many pixels, for small defects; needs boxes."),
